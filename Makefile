@@ -1,0 +1,68 @@
+# What a person does with this repository; `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+SONG ?=
+INSTRUMENT ?= drums
+# Spinning OpenMP threads on a busy machine make every step several times slower.
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: help setup setup-dev demo test test-all check format lock train-smoke weights-codec weights-lm bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+.venv/uv: locks/uv.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r locks/uv.txt
+	@touch $@
+
+.venv/core: .venv/uv locks/core.txt pyproject.toml
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r locks/core.txt
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+.venv/dev: .venv/uv locks/dev.txt pyproject.toml
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r locks/dev.txt
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
+	@touch $@ .venv/core
+
+setup: .venv/core ## make .venv with what running needs
+setup-dev: .venv/dev ## make .venv with what testing and developing need
+
+demo: .venv/core ## play along with a song: make demo [SONG=any.wav] [INSTRUMENT=drums]
+	@$(BIN)/python -m gigmate.demo $(if $(SONG),--song "$(SONG)") --instrument $(INSTRUMENT)
+
+test: .venv/dev ## the quick lane (under 5 minutes on 2 cores)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"
+
+test-all: .venv/dev ## the long lane: README commands, multirun, resume, bad inputs (under 20 minutes)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow
+
+check: .venv/dev ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+format: .venv/dev ## reformat and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: .venv/uv ## resolve the dependencies anew (versions and hashes, no addresses)
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --upgrade --extra dev pyproject.toml -o locks/dev.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --constraint locks/dev.txt pyproject.toml -o locks/core.txt
+	echo uv | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url - -o locks/uv.txt
+
+train-smoke: .venv/core ## prepare a few practice songs and train some steps
+	$(BIN)/python train.py experiment=smoke
+
+bench: .venv/core ## speed of decoding and of the whole chain on this machine
+	$(BIN)/python -m experiments.bench
+
+clean: ## remove what runs and tests left; keeps .venv
+	rm -rf runs outputs multirun reports build *.egg-info .ruff_cache .pytest_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
