@@ -1,0 +1,1 @@
+"""Audio codecs behind one protocol: waves to codes and back, offline and frame by frame."""

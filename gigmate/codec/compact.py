@@ -1,0 +1,160 @@
+"""The project's own codec: causal, 24 kHz mono, 50 frames/s, 4 codebooks of 1,024 (2 kbit/s), made for CPUs.
+
+    wave ─ Analysis ─ causal blocks ─ residual quantizer ─ codes ─ causal blocks ─ Synthesis ─ wave, 30 ms later
+
+Trained by `python train.py experiment=compact_codec`; its weights ship in `gigmate/weights`.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gigmate.bundle import fingerprint, read_bundle
+from gigmate.codec.base import CodecSpec, check_codes, check_wave
+from gigmate.codec.compact_net import Analysis, CausalStack, Past, Synthesis
+from gigmate.codec.quantizer import Quantized, ResidualQuantizer
+from gigmate.shapes import Codes, Wave
+
+if TYPE_CHECKING:
+    from gigmate.codec.compact_stream import CompactStream
+
+SHIPPED = Path(__file__).parent.parent / "weights" / "compact.safetensors"
+
+
+@dataclass(frozen=True)
+class CompactConfig:
+    """Shape of the compact codec; `dilations` has one entry per causal block, in frames."""
+
+    sample_rate: int = 24_000
+    hop: int = 480
+    dim: int = 256
+    expansion: int = 3
+    latent_dim: int = 32
+    num_codebooks: int = 4
+    codebook_size: int = 1024
+    encoder_dilations: tuple[int, ...] = (1, 1, 2, 4)
+    decoder_dilations: tuple[int, ...] = (1, 1, 2, 4, 1, 1, 2, 4)
+    synthesis_blocks: int = 2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "encoder_dilations", tuple(self.encoder_dilations))
+        object.__setattr__(self, "decoder_dilations", tuple(self.decoder_dilations))
+        if self.hop % 2 or Synthesis.window_size % (self.hop // 2):
+            raise ValueError(
+                f"hop is {self.hop}, but half of it must divide the window of {Synthesis.window_size}: try 480"
+            )
+
+
+class CompactCodec(nn.Module):
+    """The compact codec as a `Codec`; its parts are used by the training module and the stream.
+
+    Args:
+        config: its shape.
+    """
+
+    def __init__(self, config: CompactConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.analysis = Analysis(config.hop, config.dim)
+        self.encoder = CausalStack(config.dim, config.expansion, config.encoder_dilations)
+        self.to_latent = nn.Linear(config.dim, config.latent_dim)
+        self.quantizer = ResidualQuantizer(config.num_codebooks, config.codebook_size, config.latent_dim)
+        self.from_latent = nn.Linear(config.latent_dim, config.dim)
+        self.decoder = CausalStack(config.dim, config.expansion, config.decoder_dilations)
+        self.synthesis = Synthesis(config.hop, config.dim, config.expansion, config.synthesis_blocks)
+        self._spec: CodecSpec | None = None
+
+    @property
+    def spec(self) -> CodecSpec:
+        """The facts; the fingerprint is taken over the weights once, when first asked for."""
+        if self._spec is None:
+            c = self.config
+            self._spec = CodecSpec(
+                name="compact",
+                sample_rate=c.sample_rate,
+                channels=1,
+                hop=c.hop,
+                num_codebooks=c.num_codebooks,
+                codebook_size=c.codebook_size,
+                fingerprint=fingerprint(self.state_dict(), asdict(c)),
+                latency_samples=self.synthesis.latency_samples,
+            )
+        return self._spec
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.to_latent.weight.device
+
+    def latents(self, wave: Tensor, past: Past) -> tuple[Tensor, Past]:
+        """[B, past + T * hop] samples -> latents [B, T, D] before quantization, and the encoder's next past."""
+        hidden, following = self.encoder(self.analysis(wave), past)
+        return self.to_latent(hidden), following
+
+    def windows(self, latents: Tensor, past: tuple[Past, Past]) -> tuple[Tensor, tuple[Past, Past]]:
+        """Quantized latents [B, T, D] -> synthesis windows [B, 2 T, W], and the decoder's next past."""
+        hidden, decoder_past = self.decoder(self.from_latent(latents), past[0])
+        windows, synthesis_past = self.synthesis(hidden, past[1])
+        return windows, (decoder_past, synthesis_past)
+
+    def silence(self, batch: int) -> tuple[Past, Past]:
+        """The decoder's past before its first frame."""
+        return self.decoder.silence(batch, self.device), self.synthesis.stack.silence(batch, self.device)
+
+    def quantize(self, wave: Wave, num_active: int | None = None) -> Quantized:
+        """[B, 1, N] -> what the quantizer makes of it."""
+        batch, _, samples = wave.shape
+        missing = -samples % self.config.hop
+        padded = F.pad(wave[:, 0].to(self.device), (self.analysis.past_samples, missing))
+        latents, _ = self.latents(padded, self.encoder.silence(batch, self.device))
+        return self.quantizer(latents, num_active)
+
+    def reconstruct(self, latents: Tensor) -> Wave:
+        """Quantized latents [B, T, D] -> wave [B, 1, T * hop].
+
+        The last window's neighbours to the right don't exist: the last frame is held until the overlap is complete.
+        """
+        batch, frames, _ = latents.shape
+        held = -(-self.synthesis.latency_samples // self.config.hop)
+        latents = torch.cat([latents, latents[:, -1:].expand(-1, held, -1)], dim=1)
+        windows, _ = self.windows(latents, self.silence(batch))
+        tail = windows.new_zeros(batch, self.synthesis.overlaps - 1, self.synthesis.half_hop)
+        blocks, _ = self.synthesis.overlap_add(windows, tail)
+        wave = blocks.flatten(1)[:, self.synthesis.latency_samples :]
+        return wave[:, None, : frames * self.config.hop]
+
+    @torch.no_grad()
+    def encode(self, wave: Wave) -> Codes:
+        """[B, 1, N] -> [B, K, ceil(N / hop)]; see `Codec.encode`."""
+        check_wave(wave, self.spec)
+        return self.quantize(wave).codes
+
+    @torch.no_grad()
+    def decode(self, codes: Codes) -> Wave:
+        """[B, K, T] -> [B, 1, T * hop]; see `Codec.decode`."""
+        check_codes(codes, self.spec)
+        if codes.shape[2] == 0:
+            return torch.zeros(len(codes), 1, 0, device=self.device)
+        return self.reconstruct(self.quantizer.decode(codes.to(self.device)))
+
+    def stream(self, batch: int = 1) -> "CompactStream":
+        """A fresh stream of `batch` rows; see `CompactStream`."""
+        from gigmate.codec.compact_stream import CompactStream
+
+        return CompactStream(self, batch)
+
+
+def load_compact(path: Path | None = None, device: torch.device | str = "cpu") -> CompactCodec:
+    """The compact codec from its bundle (default: the weights that ship), ready to use.
+
+    Raises:
+        CheckpointError: missing, damaged, or no compact codec.
+    """
+    bundle = read_bundle(path or SHIPPED, kind="codec")
+    codec = CompactCodec(CompactConfig(**bundle.config))
+    bundle.load_into(codec)
+    return codec.eval().to(device)
