@@ -1,0 +1,1 @@
+"""Music as structure: beat grid and tracker, MIDI in and out, SoundFont rendering, the procedural band."""

@@ -1,0 +1,103 @@
+"""What a tracker listens to: how strongly something starts at each moment, in all bands and in the bass, and chroma."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d
+
+_TARGET_RATE = 100.0  # frames a second: a beat is placed to about 5 ms
+_WINDOW_S = 0.046
+_NUM_BANDS = 40
+_MIN_HZ, _MAX_HZ = 30.0, 11_000.0
+_LOW_HZ = 160.0  # below: kick and bass
+_LAG = 2  # frames between the two spectra that are compared
+# A start is seen when it enters the window, not at its centre: frame i looks at 80 % before it and 20 % after.
+_SHARE_BEFORE = 0.8
+_BLOCK_FRAMES = 4096  # transformed at once: bounds memory on long songs
+
+
+@dataclass(frozen=True)
+class Onsets:
+    """Onset strengths and chroma of a piece on one clock: frame i is at i / `frame_rate` seconds.
+
+    Args:
+        frame_rate: frames per second, about 100.
+        strength: [F] float64 >= 0, starts of anything, local mean removed, unit standard deviation.
+        low: [F] float64, the same for kick and bass only.
+        chroma: [12, F] float32, energy per pitch class, compressed.
+    """
+
+    frame_rate: float
+    strength: NDArray[np.float64]
+    low: NDArray[np.float64]
+    chroma: NDArray[np.float32]
+
+
+def analyse(mono: NDArray[np.float32], sample_rate: int) -> Onsets:
+    """Onsets of a wave [N]: rises of the compressed band energies against the loudest neighbouring band before.
+
+    Source: Boeck and Widmer 2013 (SuperFlux), without its trajectory tracking of harmonics.
+    """
+    hop = max(1, round(sample_rate / _TARGET_RATE))
+    window = 1 << round(np.log2(_WINDOW_S * sample_rate))
+    bands, pitch_classes = _band_matrix(sample_rate, window), _chroma_matrix(sample_rate, window)
+    log_bands, chroma = [], []
+    for power in _power_blocks(mono, hop, window, bands.shape[1]):
+        log_bands.append(np.log1p(1e3 * np.sqrt(bands @ power)))
+        chroma.append(np.sqrt(pitch_classes @ power))
+    levels = np.concatenate(log_bands, axis=1)
+    before = maximum_filter1d(levels, 3, axis=0)[:, :-_LAG]
+    rises = np.zeros_like(levels)
+    rises[:, _LAG // 2 : -_LAG // 2] = np.maximum(levels[:, _LAG:] - before, 0.0)
+    is_low = _band_edges()[1:-1] < _LOW_HZ
+    rate = sample_rate / hop
+    low = _normalise(rises[is_low].mean(0), rate)
+    return Onsets(rate, _normalise(rises.mean(0), rate), low, np.concatenate(chroma, axis=1))
+
+
+def _power_blocks(mono: NDArray[np.float32], hop: int, window: int, num_bins: int):
+    """Power spectra [bins, frames] block by block; frame i stands for sample i * hop, full scale is 1."""
+    num_frames = len(mono) // hop + 1
+    padded = np.pad(mono, (round(_SHARE_BEFORE * window), window))
+    taper = np.hanning(window + 1)[:-1].astype(np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop][:num_frames]
+    for start in range(0, num_frames, _BLOCK_FRAMES):
+        spectra = np.fft.rfft(frames[start : start + _BLOCK_FRAMES] * taper, axis=1)[:, :num_bins]
+        yield (np.square(np.abs(spectra)) * (2.0 / taper.sum()) ** 2).T
+
+
+def _band_edges() -> NDArray[np.float64]:
+    """Edges of triangular bands in Hz, evenly spaced on the mel scale."""
+    low, high = 2595 * np.log10(1 + np.array([_MIN_HZ, _MAX_HZ]) / 700)
+    mel = np.linspace(low, high, _NUM_BANDS + 2)
+    return 700 * (10 ** (mel / 2595) - 1)
+
+
+def _band_matrix(sample_rate: int, window: int) -> NDArray[np.float32]:
+    """[bands, bins up to the highest band]; a band narrower than a bin takes the nearest one."""
+    edges = _band_edges()
+    hz = np.arange(min(window // 2 + 1, int(_MAX_HZ * window / sample_rate) + 2)) * sample_rate / window
+    rising = (hz - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    falling = (edges[2:, None] - hz) / (edges[2:] - edges[1:-1])[:, None]
+    matrix = np.clip(np.minimum(rising, falling), 0.0, None)
+    empty = np.flatnonzero((matrix.sum(1) == 0) & (edges[1:-1] <= hz[-1]))
+    matrix[empty, np.abs(hz - edges[1:-1][empty, None]).argmin(1)] = 1.0
+    return matrix.astype(np.float32)
+
+
+def _chroma_matrix(sample_rate: int, window: int) -> NDArray[np.float32]:
+    """[12, bins]: bins between 100 Hz and 2 kHz, each to its nearest pitch class, C first."""
+    num_bins = _band_matrix(sample_rate, window).shape[1]
+    hz = np.arange(num_bins) * sample_rate / window
+    pitch = 69 + 12 * np.log2(np.maximum(hz, 1.0) / 440.0)
+    is_used = (hz >= 100) & (hz <= 2000)
+    return (is_used & (np.round(pitch) % 12 == np.arange(12)[:, None])).astype(np.float32)
+
+
+def _normalise(rises: NDArray[np.float32], rate: float) -> NDArray[np.float64]:
+    """Smoothed over 15 ms, less its mean over a second, at unit standard deviation (silence stays zero)."""
+    smooth = gaussian_filter1d(rises.astype(np.float64), 0.015 * rate)
+    above = np.maximum(smooth - gaussian_filter1d(smooth, 0.5 * rate), 0.0)
+    spread = above.std()
+    return above / spread if spread > 1e-6 else np.zeros_like(above)
