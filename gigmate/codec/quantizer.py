@@ -45,8 +45,8 @@ class ResidualQuantizer(nn.Module):
     def __init__(self, num_codebooks: int, codebook_size: int, dim: int) -> None:
         super().__init__()
         self.register_buffer("vectors", torch.zeros(num_codebooks, codebook_size, dim))
-        self.register_buffer("usage", torch.zeros(num_codebooks, codebook_size), persistent=False)
-        self.register_buffer("sums", torch.zeros(num_codebooks, codebook_size, dim), persistent=False)
+        self.register_buffer("usage", torch.zeros(num_codebooks, codebook_size))
+        self.register_buffer("sums", torch.zeros(num_codebooks, codebook_size, dim))
 
     def forward(self, latents: Tensor, num_active: int | None = None) -> Quantized:
         """Quantize [B, T, D] with the first `num_active` codebooks (default all)."""
