@@ -1,0 +1,126 @@
+"""Frames of a stem, one by one: the same object plays live and makes whole pieces offline."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gigmate.generation.guidance import Guidance
+from gigmate.generation.sampler import Sampler
+from gigmate.generation.step_decoder import FREE, StepDecoder
+from gigmate.model.conditions import StepConditions
+from gigmate.model.delay_line import DelayLine
+from gigmate.model.lm import AccompanimentLM
+from gigmate.shapes import Codes, Mask
+
+
+class FrameGenerator:
+    """A model that plays: call `step` once per frame.
+
+    Call n (from 0) writes codes of the frames c = n - max_delay to n and returns frame c; the conditions that it takes
+    are those of the drawing in `gigmate/model/conditions.py`.
+
+    Args:
+        model: in eval mode, with a streamable pattern.
+        sampler: how codes are drawn.
+        batch: B.
+        guidance: how strongly conditions are followed.
+        max_chunk: steps that a prefill feeds at once.
+
+    Raises:
+        ValueError: the model is in training mode, or its pattern can't be streamed.
+    """
+
+    def __init__(
+        self,
+        model: AccompanimentLM,
+        sampler: Sampler,
+        *,
+        batch: int = 1,
+        guidance: Guidance | None = None,
+        max_chunk: int = 64,
+    ) -> None:
+        self.pattern = model.config.build_pattern()
+        self._special_id = model.config.special_id
+        self._decoder = StepDecoder(model, sampler, batch=batch, guidance=guidance, max_chunk=max_chunk)
+        self._line = DelayLine(self.pattern, self._special_id, batch, self._decoder.device)
+        self._offsets = torch.tensor(self.pattern.offsets)
+        self._prompt_rest = torch.full((batch, self.pattern.num_codebooks, 0), FREE)
+        self._prompt_steps = 0
+
+    @property
+    def max_delay(self) -> int:
+        """Calls of `step` that return None before the first frame comes."""
+        return self.pattern.max_delay
+
+    def step(
+        self, conditions: StepConditions, generators: Sequence[torch.Generator], active: Mask | None = None
+    ) -> Tensor | None:
+        """Go on by one frame.
+
+        Args:
+            conditions: those of this call, S = 1.
+            generators: one a row, on the CPU.
+            active: [B] bool on the CPU, the rows that go on; None for all. The others stay as they are.
+
+        Returns:
+            Codes [B, K] of frame c, special ids in rows that complete none; None if no row does.
+        """
+        frame = None
+        for _ in range(self.pattern.period):
+            plan = self._plan().to(self._decoder.device)
+            frame = self._line.push(self._decoder.step(plan, conditions, generators, active), active)
+        return frame
+
+    def prefill(self, codes: Codes, conditions: StepConditions) -> None:
+        """Take codes [B, K, T_past] as the stem's past: equal to T_past calls of `step` that happened to choose them.
+
+        The next call of `step` is number T_past: it returns frame T_past - max_delay, still one of the past. What its
+        steps and the following ones hold of the past isn't drawn.
+
+        Args:
+            codes: the past.
+            conditions: those of the first T_past calls, S >= T_past.
+
+        Raises:
+            ValueError: there is a past already.
+        """
+        if bool(self._line.num_steps.any()):
+            raise ValueError("prefill needs a generator without a past: reset it, or make a new one")
+        num_frames, period = codes.shape[2], self.pattern.period
+        steps = self.pattern.interleave(codes, self._special_id)
+        whole = steps[:, :, : num_frames * period]
+        calls = torch.arange(num_frames).repeat_interleave(period)
+        self._decoder.prefill(whole, conditions.at(calls))
+        for step in whole.unbind(dim=2):
+            self._line.push(step)
+        rest = steps[:, :, num_frames * period :].cpu()
+        self._prompt_rest = rest.masked_fill(rest == self._special_id, FREE)
+        self._prompt_steps = num_frames * period
+
+    def fork(self) -> "FrameGenerator":
+        """A copy that goes its own way with the same model: to try a plan and drop it."""
+        other = copy.copy(self)
+        other._decoder, other._line = self._decoder.fork(), self._line.fork()
+        other._prompt_rest = self._prompt_rest.clone()
+        return other
+
+    def reset(self, rows: Mask | None = None) -> None:
+        """Forget the past of `rows` [B] bool on the CPU, or of all."""
+        self._decoder.reset(rows)
+        self._line.reset(rows)
+        self._prompt_rest[slice(None) if rows is None else rows] = FREE
+
+    def _plan(self) -> Tensor:
+        """[B, K]: what the pattern, or a past that was given, says of the coming step."""
+        since_first = self._line.num_steps[:, None] - self._offsets
+        has_code = (since_first >= 0) & (since_first % self.pattern.period == 0)
+        plan = torch.where(has_code, FREE, self._special_id)
+        place = self._line.num_steps - self._prompt_steps
+        if self._prompt_rest.shape[2] == 0 or int(place.min()) >= self._prompt_rest.shape[2]:
+            return plan
+        inside = (place >= 0) & (place < self._prompt_rest.shape[2])
+        index = place.clamp(0, self._prompt_rest.shape[2] - 1)[:, None, None].expand(-1, plan.shape[1], 1)
+        known = self._prompt_rest.gather(2, index)[:, :, 0]
+        return torch.where(inside[:, None] & (known != FREE), known, plan)

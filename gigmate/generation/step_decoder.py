@@ -1,0 +1,109 @@
+"""One model step at a time, with its cache: what all generation goes through."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gigmate.generation.guidance import Guidance
+from gigmate.generation.sampler import Sampler, draw_uniform
+from gigmate.model.conditions import StepConditions
+from gigmate.model.lm import AccompanimentLM
+from gigmate.shapes import Mask, Steps
+
+FREE = -1
+"""In a plan of steps: a code to be drawn. Other values are taken as they are; the special id stands for no code."""
+
+
+class StepDecoder:
+    """A model with its past: the last step and the keys and values of all before.
+
+    Args:
+        model: in eval mode.
+        sampler: how codes are drawn.
+        batch: B.
+        guidance: how strongly conditions are followed.
+        max_chunk: steps that a prefill feeds at once.
+
+    Raises:
+        ValueError: the model is in training mode.
+    """
+
+    def __init__(
+        self,
+        model: AccompanimentLM,
+        sampler: Sampler,
+        *,
+        batch: int = 1,
+        guidance: Guidance | None = None,
+        max_chunk: int = 64,
+    ) -> None:
+        if model.training:
+            raise ValueError("the model is in training mode: call model.eval() before generating with it")
+        self._model, self._sampler, self._guidance = model, sampler, guidance or Guidance()
+        self._cache = model.new_cache(batch * len(self._guidance.views), max_chunk)
+        shape = (batch, model.config.num_codebooks)
+        self._previous = torch.full(shape, model.config.special_id, device=self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self._model.heads.weight.device
+
+    @torch.inference_mode()
+    def step(
+        self,
+        plan: Tensor,
+        conditions: StepConditions,
+        generators: Sequence[torch.Generator],
+        active: Mask | None = None,
+    ) -> Tensor:
+        """Make the next step.
+
+        Args:
+            plan: [B, K] int64: `FREE` where a code is to be drawn, else the id that stands there.
+            conditions: those of this step, S = 1.
+            generators: one a row.
+            active: [B] bool on the CPU, the rows that go on; None for all. Others stay as they are.
+
+        Returns:
+            [B, K] int64, the step; rows that aren't active mean nothing.
+        """
+        rows = None if active is None else active.to(self.device)
+        logits = self._model(
+            self._guidance.repeat(self._previous)[:, :, None],
+            self._guidance.expand(conditions),
+            self._cache,
+            None if rows is None else self._guidance.repeat(rows),
+        )[:, :, 0]
+        uniform = draw_uniform(generators, plan.shape[1], active).to(self.device)
+        drawn = self._sampler(self._guidance.blend(logits), uniform)
+        step = torch.where(plan == FREE, drawn, plan)
+        self._previous = step if rows is None else torch.where(rows[:, None], step, self._previous)
+        return step
+
+    @torch.inference_mode()
+    def prefill(self, steps: Steps, conditions: StepConditions) -> None:
+        """Take steps [B, K, S] as the past, as if they had been made one by one, but many at once."""
+        before = torch.cat((self._previous[:, :, None], steps[:, :, :-1]), dim=2)
+        for start in range(0, steps.shape[2], self._cache.max_chunk):
+            stop = min(start + self._cache.max_chunk, steps.shape[2])
+            part = self._guidance.expand(conditions.at(slice(start, stop)))
+            self._model(self._guidance.repeat(before[:, :, start:stop]), part, self._cache)
+        if steps.shape[2]:
+            self._previous = steps[:, :, -1]
+
+    def fork(self) -> "StepDecoder":
+        """A copy that goes its own way with the same model."""
+        other = copy.copy(self)
+        other._cache = self._cache.fork()
+        other._previous = self._previous.clone()
+        return other
+
+    def reset(self, rows: Mask | None = None) -> None:
+        """Forget the past of `rows` [B] bool on the CPU, or of all."""
+        chosen = torch.ones(len(self._previous), dtype=torch.bool) if rows is None else rows
+        self._cache.reset(None if rows is None else self._guidance.repeat(rows.to(self.device)))
+        special = self._model.config.special_id
+        self._previous = torch.where(chosen.to(self.device)[:, None], special, self._previous)
