@@ -1,0 +1,77 @@
+"""Which device, number type and thread count a run takes: besides `conf/`, the only place that names devices."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+from gigmate.errors import MachineError
+
+_DTYPES = MappingProxyType({"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16})
+
+
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a run computes on; by default the CPU in float32.
+
+    Args:
+        device: of the model.
+        dtype: of the model's weights and activations.
+        codec_device: of the codec, which always computes in float32.
+        threads: CPU threads; None: as torch finds best.
+    """
+
+    device: torch.device = _CPU
+    dtype: torch.dtype = torch.float32
+    codec_device: torch.device = _CPU
+    threads: int | None = None
+
+
+def available() -> tuple[str, ...]:
+    """Kinds of device that this machine has, the fastest first."""
+    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return tuple(name for name, is_there in has.items() if is_there)
+
+
+def check_accelerator(name: str, where: str = "trainer.accelerator") -> str:
+    """The kind of device that `name` means here: `auto` is the fastest there is.
+
+    Raises:
+        MachineError: this machine has none of that kind.
+    """
+    here = available()
+    if name == "auto":
+        return here[0]
+    if name not in here:
+        what = f"{name} isn't available on this machine, which has {', '.join(here)}"
+        raise MachineError("no_device", what, where, f"choose {here[0]} or auto")
+    return name
+
+
+def resolve(config: Mapping[str, Any]) -> Device:
+    """The device of a run.
+
+    Args:
+        config: the settings of the group `device`: name, codec (None: the same), dtype, threads.
+
+    Raises:
+        MachineError: a device that isn't there, or a number type that it doesn't have.
+    """
+    name = check_accelerator(config["name"], "device.name")
+    codec = check_accelerator(config["codec"], "device.codec") if config["codec"] else name
+    if name == "cpu" and config["dtype"] == "float16":
+        raise MachineError(
+            "no_dtype", "float16 is slower than float32 on a CPU", "device.dtype", "choose float32 or bfloat16"
+        )
+    return Device(torch.device(name), _DTYPES[config["dtype"]], torch.device(codec), config["threads"])
+
+
+def use_threads(device: Device) -> None:
+    """Have torch compute on as many CPU threads as `device` says; they are shared by the whole process."""
+    if device.threads is not None:
+        torch.set_num_threads(device.threads)
