@@ -74,20 +74,7 @@ class Command:
 
     def run(self, argv: Sequence[str]) -> int:
         """Run; returns the exit code. Nothing escapes."""
-        try:
-            self._run(argv)
-            if sys.stdout is not None:
-                sys.stdout.flush()
-        except BrokenPipeError:
-            _drop_stdout()
-            return EXIT_PIPE
-        except KeyboardInterrupt:
-            return EXIT_INTERRUPT
-        except SystemExit as leaving:
-            return leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else EXIT_BUG
-        except Exception as error:
-            return _report(error)
-        return 0
+        return guarded(lambda: self._run(argv))
 
     def _run(self, argv: Sequence[str]) -> None:
         from gigmate import conf_files, overrides
@@ -115,6 +102,24 @@ class Command:
         result = job.start(config)
         if isinstance(result, Path):
             _say(f"{result}\n")
+
+
+def guarded(action: Callable[[], object]) -> int:
+    """Do it; returns the exit code of RELIABILITY's table, having said on stderr what went wrong."""
+    try:
+        action()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_stdout()
+        return EXIT_PIPE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPT
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else EXIT_BUG
+    except Exception as error:
+        return _report(error)
+    return 0
 
 
 def command(root: str, target: str, about: str | None = "") -> Command:

@@ -5,8 +5,9 @@
     K  codebooks             S  steps (pattern time)      E  width of one head
     V  codes per codebook    D  features of a frame       M  capacity of a ring cache
 
-The order is batch, codebook or head, time, feature. A *frame* is codec time, a *step* pattern time, a *sample* PCM time,
-a *chunk* the frames made per call. The special id, which stands for "no code here", is V: outside the codec's codes.
+The order is batch, codebook or head, time, feature. A *frame* is codec time, a *step* pattern time, a *sample* PCM
+time, a *chunk* the frames made per call. The special id, which stands for "no code here", is V: outside the codec's
+codes.
 """
 
 from torch import Tensor

@@ -190,7 +190,7 @@ def test_weights_that_are_no_tensors_are_refused_and_run_nothing(
     path = tmp_path / "weights.th"
     torch.save(content, path)
     path.rename(tmp_path / f"encodec_24khz-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.th")
-    with pytest.raises(CheckpointError, match=r"not a file of plain tensors|not tensors by name"):
+    with pytest.raises(CheckpointError, match=r"holds values only|not tensors by name"):
         load_encodec("encodec_24khz", weights_dir=tmp_path)
     assert not Path("was_here").exists()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gigmate.ckpt_file import load_values
 from gigmate.errors import CheckpointError, MachineError
 from gigmate.weights_file import open_regular
 
@@ -48,11 +49,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             raise CheckpointError(
                 "corrupt", f"its SHA-256 is {digest[:8]}..., not as in its name", path, "fetch it again"
             )
-        file.seek(0)
-        try:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # a damaged pickle can fail in any way
-            raise CheckpointError("not_checkpoint", "not a file of plain tensors", path, "fetch it again") from error
+        state = load_values(file, path)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError("not_checkpoint", "not tensors by name", path, "fetch it again")
     return state
