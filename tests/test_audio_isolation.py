@@ -1,0 +1,328 @@
+"""The decoder child: whatever happens to it, the parent lives, says so, and leaves nothing behind."""
+
+import contextlib
+import functools
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from audio_bytes import encoded, flac_claiming, float_wav, music, ogg_bomb
+
+from gigmate import audio_isolation
+from gigmate.audio import read_audio
+from gigmate.audio_inspect import inspect
+from gigmate.audio_source import open_source
+from gigmate.errors import InputError, MachineError
+
+# A child whose decoder is replaced, but with its limits and its protocol.
+STAND_IN = """
+import json, os, socket, sys, time
+sys.path[:] = json.loads(sys.argv[1])["path"]
+import numpy as np
+from gigmate import audio_child
+def tried(attempt):
+    try:
+        attempt()
+    except OSError as error:
+        return error.strerror
+    return "it worked"
+def decode(fd, extents, kind, max_samples):
+{body}
+audio_child.decode = decode
+audio_child.main()
+"""
+SECOND = "np.zeros((kind[2], kind[3]), np.float32)"
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    path = tmp_path / "song.wav"
+    path.write_bytes(encoded(music(), 24_000, "WAV", "PCM_16"))
+    return path
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def replace(*lines: str) -> None:
+        (tmp_path / "child.py").write_text(STAND_IN.format(body="\n".join(f"    {line}" for line in lines)))
+        monkeypatch.setattr(audio_isolation, "CHILD", tmp_path / "child.py")
+
+    return replace
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["import ctypes", "ctypes.string_at(0)"], "Segmentation fault"),
+        ([f"yield {SECOND}", "os.abort()"], "Aborted"),
+        (["hoard = []", "while True: hoard.append(bytes(1 << 26))"], "died on it .an error."),
+        (["os._exit(0)"], "no answer"),
+        (["os.write(1, b'[1]')", "os._exit(0)"], "no sensible answer"),
+        (["os.write(1, b'[' * 100_000)", "os._exit(0)"], "no answer"),
+        (["raise audio_child.DecodeError('rm_rf', 'x')", "yield None"], "no sensible answer"),
+        (["while True: os.write(1, b'x' * 65536)"], "hung"),
+        (["yield np.zeros((max_samples + 40_000, kind[3]), np.float32)"], "died on it .an error."),
+    ],
+)
+def test_a_dying_decoder_is_reported(song: Path, stand_in, lines: list[str], said: str) -> None:
+    stand_in(*lines)
+    descriptors = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0
+    with pytest.raises(InputError, match=rf"GM-decoder_crash\]: .*{said}"):
+        read_audio(song, max_seconds=10)
+    if descriptors:
+        assert len(os.listdir("/proc/self/fd")) == descriptors
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.parametrize("hang", ["time.sleep(60)", "while True: pass"])
+@pytest.mark.parametrize("first", ["pass", f"yield {SECOND}"])
+def test_a_hanging_decoder_is_killed_at_the_limit(
+    song: Path, stand_in, monkeypatch: pytest.MonkeyPatch, first: str, hang: str
+) -> None:
+    monkeypatch.setattr(audio_isolation, "STALL_S", 0.7)
+    stand_in(first, hang, "yield None")
+    begin_s = time.monotonic()
+    with pytest.raises(InputError, match=r"GM-decoder_crash\]: the decoder hung for 0.7 s"):
+        read_audio(song)
+    assert time.monotonic() - begin_s < 1.7 + 0.7  # start of the child, stall, one second
+
+
+def test_the_limit_is_ten_seconds() -> None:
+    assert audio_isolation.STALL_S == 10
+
+
+def test_the_child_can_open_nothing(song: Path, stand_in) -> None:
+    stand_in(
+        "found = tried(lambda: open('/etc/hostname')), tried(socket.socket), tried(os.pipe)",
+        "raise audio_child.DecodeError('decode_error', repr(set(found)))",
+        "yield None",
+    )
+    with pytest.raises(InputError, match=r"\{'Too many open files'\}"):
+        read_audio(song)
+
+
+def test_the_child_has_no_more_memory_than_it_needs(song: Path, stand_in) -> None:
+    stand_in(
+        "import resource",
+        "limits = [resource.getrlimit(kind) for kind in (resource.RLIMIT_AS, resource.RLIMIT_CPU)]",
+        "raise audio_child.DecodeError('decode_error', repr(limits))",
+        "yield None",
+    )
+    with pytest.raises(InputError, match=rf"\[\({256 << 20}, {256 << 20}\), \(25, 25\)\]"):
+        read_audio(song, max_seconds=100)
+
+
+def test_nothing_of_our_environment_reaches_the_child(song: Path, stand_in, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIGMATE_SECRET", "password")
+    stand_in("raise audio_child.DecodeError('decode_error', repr('GIGMATE_SECRET' in os.environ))", "yield None")
+    with pytest.raises(InputError, match=r"decode_error\]: False"):
+        read_audio(song)
+
+
+def test_samples_of_the_child_are_judged_by_the_parent(song: Path, stand_in) -> None:
+    stand_in("yield np.full((12_000, 1), np.nan, np.float32)")
+    with pytest.raises(InputError, match=r"GM-non_finite\]: sample 0"):
+        read_audio(song)
+
+
+def test_a_child_that_cannot_be_started_is_the_machines_fault(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(MachineError, match=r"GM-decoder\]: can't run the decoder process .Resource.*song\.wav"):
+        read_audio(song)
+
+
+def test_no_memory_for_the_samples_is_the_machines_fault(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gigmate import audio
+
+    def refuse(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(audio, "decode_isolated", refuse)
+    with pytest.raises(MachineError, match=r"GM-memory\]"):
+        read_audio(song)
+
+
+def test_more_samples_than_allowed_are_not_taken(song: Path, stand_in) -> None:
+    stand_in("yield np.zeros((max_samples + 5_000, kind[3]), np.float32)")
+    assert read_audio(song, max_seconds=1).wave.shape == (1, 24_000)
+
+
+def test_the_library_keeps_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = bytearray(encoded(music(3.0), 24_000, "MP3", "MPEG_LAYER_III"))
+    for at in range(600, len(file) - 8, 97):
+        file[at + 6] ^= 0xFF
+    (tmp_path / "a.mp3").write_bytes(bytes(file))
+    assert _outcome(tmp_path / "a.mp3", isolated=True) in ("taken", "decode_error")
+    assert capfd.readouterr() == ("", "")
+
+
+@functools.cache
+def _sound(container: str, subtype: str, channels: int) -> bytes:
+    return encoded(music(0.3, 24_000, channels), 24_000, container, subtype)
+
+
+def _mutated(seed: int) -> tuple[str, bytes]:
+    """One of eight small files, hurt in one of five ways: the same for the same seed."""
+    random = np.random.default_rng(seed)
+    kinds = [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("AIFF", "PCM_24"), ("W64", "PCM_16"), ("FLAC", "PCM_16")]
+    kinds += [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")]
+    kind = kinds[seed % len(kinds)]
+    file = bytearray(_sound(*kind, 1 + seed // len(kinds) % 2))
+    # Half of the wounds are in the first 200 bytes, where the headers are.
+    reach = len(file) if random.random() < 0.5 else min(200, len(file))
+    for _ in range(int(random.integers(1, 9))):
+        at, how = int(random.integers(reach)), random.integers(5)
+        if how == 0:
+            file[at % len(file)] ^= 1 << int(random.integers(8))
+        elif how == 1:
+            file[at : at + 4] = random.choice([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f", b"\0\0\0\x80"])
+        elif how == 2:
+            file = file[: max(at, 1)] if random.random() < 0.2 else file
+        elif how == 3:
+            file[at : at + int(random.integers(64))] = b""
+        else:
+            file[at:at] = file[at : at + int(random.integers(1, 64))]
+        if not file:
+            file = bytearray(b"R")
+        reach = min(reach, len(file))
+    return kind[0], bytes(file)
+
+
+def _outcome(path: Path, isolated: bool) -> str:
+    try:
+        audio = read_audio(path, max_seconds=60, isolated=isolated)
+    except InputError as error:
+        return error.code
+    assert np.isfinite(audio.wave).all()
+    return "taken"
+
+
+def test_headers_of_mutated_files_are_judged_without_a_bug(tmp_path: Path) -> None:
+    for seed in range(600):
+        (tmp_path / "a").write_bytes(_mutated(seed)[1])
+        with open_source(tmp_path / "a") as source, contextlib.suppress(InputError):
+            assert inspect(source, 60).num_samples != 0
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(600, marks=pytest.mark.slow)])
+def test_mutated_files_are_taken_or_refused(tmp_path: Path, count: int) -> None:
+    outcomes: dict[str, int] = {}
+    for seed in range(count):
+        (tmp_path / "a").write_bytes(_mutated(seed)[1])
+        outcome = _outcome(tmp_path / "a", isolated=True)
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+    assert outcomes.keys() >= {"taken", "decode_error", "truncated"}
+
+
+# Decodes in its own process, and says which file it is at, so that a crash or hang has a seed.
+BATCH = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{tests!r}, {repo!r}]
+from test_audio_isolation import _mutated, _outcome
+path = Path(sys.argv[1])
+for seed in range(int(sys.argv[2]), int(sys.argv[3])):
+    path.write_bytes(_mutated(seed)[1])
+    sys.stdout.write(f"{{seed}} ")
+    sys.stdout.flush()
+    sys.stdout.write(_outcome(path, isolated=False) + "\\n")
+"""
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(5_000, marks=pytest.mark.slow)])
+def test_what_fells_the_library_is_a_decoder_crash_in_isolation(tmp_path: Path, repo: Path, count: int) -> None:
+    script = BATCH.format(tests=str(Path(__file__).parent), repo=str(repo))
+    at = 10_000
+    while at < 10_000 + count:
+        result = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path / "a"), str(at), str(10_000 + count)],
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+        seed, *outcome = result.stdout.splitlines()[-1].split()
+        at = int(seed) + 1
+        if not outcome:
+            assert result.returncode < 0, f"seed {seed}: {result.stderr[-2_000:]}"
+            assert _outcome(tmp_path / "a", isolated=True) == "decoder_crash"
+
+
+BOMB_BYTES = 10 << 20
+
+
+def _bomb(name: str) -> bytes:
+    silence = np.zeros((1, 48_000 * 8), np.float32)
+    if name == "flac":
+        return flac_claiming(encoded(silence, 48_000, "FLAC", "PCM_16"), (1 << 36) - 1).ljust(BOMB_BYTES, b"\0")
+    if name == "mp3":
+        file = encoded(np.zeros((1, 8_000 * 8), np.float32), 8_000, "MP3", "MPEG_LAYER_III")
+        frame_bytes = file.index(b"\xff\xe3", 1)
+        return file[frame_bytes:] * (BOMB_BYTES // (len(file) - frame_bytes))
+    rate, subtype, *lie = {"vorbis": (8_000, "VORBIS"), "opus": (48_000, "OPUS")}.get(
+        name, (8_000, "VORBIS", 8_000 * 599)
+    )
+    return ogg_bomb(encoded(np.zeros((1, rate * 120), np.float32), rate, "OGG", subtype), BOMB_BYTES, *lie)
+
+
+# In a process of its own, so that peak memory is that of this one file; prints the code, CPU seconds of
+# both processes (other work on the machine doesn't count), peak KiB.
+MEASURE = """
+import os, re, sys
+sys.path[:0] = [{repo!r}]
+from gigmate import audio_inspect, audio_isolation
+from gigmate.audio import read_audio
+from gigmate.errors import InputError
+if {is_gate_open}:
+    audio_inspect.check_length = lambda *_: None
+begin_s, code = sum(os.times()[:4]), "taken"
+try:
+    read_audio(sys.argv[1], max_seconds=600)
+except InputError as error:
+    code = error.code
+peak = re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]
+sys.stdout.write(f"{{code}} {{sum(os.times()[:4]) - begin_s}} {{peak}}")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+@pytest.mark.parametrize(
+    ("name", "code", "is_gate_open"),
+    [
+        ("flac", "too_long", False),
+        ("vorbis", "too_long", False),
+        ("vorbis", "too_long", True),  # stopped by counting while decoding
+        ("lying vorbis", "bad_header", False),
+        ("opus", "too_long", False),
+        ("opus", "too_long", True),
+        ("mp3", "too_long", False),
+    ],
+)
+def test_bombs_are_refused_soon_and_cheaply(
+    tmp_path: Path, repo: Path, name: str, code: str, is_gate_open: bool
+) -> None:
+    path = tmp_path / "bomb"
+    path.write_bytes(_bomb(name))
+    assert path.stat().st_size > BOMB_BYTES * 0.99
+    command = [sys.executable, "-c", MEASURE.format(repo=str(repo), is_gate_open=is_gate_open), str(path)]
+    found, seconds, peak_kib = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    figures = f"{float(seconds):.2f} s, {int(peak_kib) >> 10} MiB"
+    sys.stdout.write(f"REPORT bomb_{name.replace(' ', '_')}_{is_gate_open}={figures}\n")
+    assert found == code
+    assert float(seconds) <= 2 * 1.5  # on a busy machine CPU seconds are slower too
+    assert max(int(peak_kib) << 10, audio_isolation.MEMORY_BYTES) <= 256 << 20
+
+
+def test_a_good_float_file_crosses_unharmed(tmp_path: Path) -> None:
+    wave = music(4.0, 24_000, 3)
+    (tmp_path / "a.wav").write_bytes(float_wav(wave))
+    assert np.array_equal(read_audio(tmp_path / "a.wav").wave, wave)
