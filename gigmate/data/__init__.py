@@ -1,0 +1,1 @@
+"""From songs to training windows: sources of stems, preparation, shards, windows, the LightningDataModules."""

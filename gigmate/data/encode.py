@@ -1,0 +1,118 @@
+"""From stems to records: the two kinds of shards."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gigmate.codec.base import Codec
+from gigmate.codec.features import NUM_FEATURES, MixFeatures
+from gigmate.data.song import StemWaves
+from gigmate.data.store import Recipe
+from gigmate.music.grid import BEAT_FEATURES, BeatGrid
+
+AUDIO_SAMPLE_RATE = 24_000
+"""Hz of audio shards: that of the compact codec, the one codec that is trained here."""
+
+ACTIVE_DB = -50.0
+ACTIVE_HOLD_S = 0.5
+
+
+class Stopwatch:
+    """Seconds spent per stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the time of the block as `name`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - start
+
+
+class Encoder(Protocol):
+    """Turns the conformed stems of a song into the records of its shard."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the records are."""
+        ...
+
+    def encode(self, stems: StemWaves, grid: BeatGrid | None, stopwatch: Stopwatch) -> NDArray[Any]:
+        """Records [T or N] of `recipe.record(len(stems))`, columns in the order of `stems`."""
+        ...
+
+
+class AudioEncoder:
+    """16-bit samples."""
+
+    recipe = Recipe("audio", AUDIO_SAMPLE_RATE)
+
+    def encode(self, stems: StemWaves, grid: BeatGrid | None, stopwatch: Stopwatch) -> NDArray[Any]:
+        """See `Encoder`; beats aren't kept."""
+        with stopwatch.stage("quantize"):
+            waves = np.stack(list(stems.values()), axis=1)
+            records = np.zeros(len(waves), self.recipe.record(len(stems)))
+            records["stems"] = np.rint(waves * 32767)
+        return records
+
+
+class TokenEncoder:
+    """Codes of every stem and of their sum, power features and activity of every stem, features of the beat grid.
+
+    Raises:
+        ValueError: a codec whose codes don't fit 16 bits.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        spec = codec.spec
+        if spec.codebook_size > 1 << 15:
+            raise ValueError(f"codec {spec.name} has {spec.codebook_size} codes, shards hold at most {1 << 15}")
+        self.codec, self.spec = codec, spec
+        self.features = MixFeatures(spec.sample_rate, spec.hop)
+        self.recipe = Recipe("tokens", spec.sample_rate, spec, NUM_FEATURES, BEAT_FEATURES)
+
+    def encode(self, stems: StemWaves, grid: BeatGrid | None, stopwatch: Stopwatch) -> NDArray[Any]:
+        """See `Encoder`."""
+        waves = np.stack([*stems.values(), np.sum(list(stems.values()), axis=0)]).astype(np.float32)
+        num_frames = self.spec.num_frames(waves.shape[1])
+        records = np.zeros(num_frames, self.recipe.record(len(stems)))
+        with stopwatch.stage("codec"):
+            for i, wave in enumerate(waves):  # one at a time: a song is long, and memory is what it was
+                records["codes"][:, i] = self._codes(wave)
+        with stopwatch.stage("features"):
+            for i, wave in enumerate(waves[:-1]):
+                power = self.features.analyse(torch.from_numpy(wave)[None, None])[0].T.numpy()
+                records["power"][:, i] = power.clip(max=np.finfo(np.float16).max)
+            frames_s = self.spec.hop / self.spec.sample_rate
+            for i, wave in enumerate(waves):
+                records["active"][:, i] = active_frames(wave, self.spec.hop, round(ACTIVE_HOLD_S / frames_s))
+        if grid is not None:
+            records["beats"] = grid.features(num_frames, self.spec.frame_rate).T
+        return records
+
+    @torch.inference_mode()
+    def _codes(self, wave: NDArray[np.float32]) -> NDArray[np.int64]:
+        """[N] -> [T, K]."""
+        channels = torch.from_numpy(wave).expand(1, self.spec.channels, -1)
+        return self.codec.encode(channels)[0].T.cpu().numpy()
+
+
+def active_frames(wave: NDArray[np.float32], hop: int, hold_frames: int) -> NDArray[np.bool_]:
+    """Where a stem plays: [ceil(N / hop)], True within `hold_frames` of a frame louder than ACTIVE_DB.
+
+    The hold bridges the silence between the strokes of a drummer, who is playing all the time.
+    """
+    frames = np.pad(wave, (0, -len(wave) % hop)).reshape(-1, hop)
+    is_loud = np.mean(np.square(frames, dtype=np.float64), axis=1) > 10 ** (ACTIVE_DB / 10)
+    reach = np.cumsum(np.pad(is_loud, (hold_frames + 1, hold_frames)))
+    return reach[2 * hold_frames + 1 :] > reach[: -2 * hold_frames - 1]

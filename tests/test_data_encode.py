@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import torch
+from data_fakes import HOP, RATE, SPEC, FakeCodec, FakeSource, K, fake_encoder
+
+from gigmate.codec.features import MixFeatures
+from gigmate.data.encode import AudioEncoder, Stopwatch, TokenEncoder, active_frames
+from gigmate.data.song import conform
+from gigmate.errors import InputError
+
+
+def stems_of(number: int = 0) -> dict[str, np.ndarray]:
+    source = FakeSource(seconds=2.005)  # 100.25 frames
+    return conform(source.load(source.entries()[::-1][number], RATE).stems, RATE)
+
+
+def test_records_hold_codes_of_stems_and_mix_power_and_beats() -> None:
+    source = FakeSource(seconds=2.005)
+    grid = source.load(source.entries()[-1], RATE).grid
+    assert grid is not None
+    stems = stems_of()
+
+    records = fake_encoder().encode(stems, grid, Stopwatch())
+
+    assert list(stems) == ["drums", "bass", "keys"]
+    assert records.shape == (101,)
+    assert records["codes"].shape == (101, 4, K)
+    waves = [*stems.values(), sum(stems.values())]
+    for i, wave in enumerate(waves):
+        codes = FakeCodec().encode(torch.from_numpy(np.asarray(wave, np.float32))[None, None])[0]
+        assert np.array_equal(records["codes"][:, i].T, codes.numpy())
+    power = MixFeatures(RATE, HOP).analyse(torch.from_numpy(stems["bass"])[None, None])[0].numpy()
+    np.testing.assert_allclose(records["power"][:, 1].T, power, rtol=1e-3, atol=1e-7)  # float16
+    assert np.array_equal(records["beats"].T, grid.features(101, SPEC.frame_rate))
+
+
+def test_no_grid_is_zeros() -> None:
+    assert not fake_encoder().encode(stems_of(), None, Stopwatch())["beats"].any()
+
+
+def test_audio_records_are_the_samples() -> None:
+    stems = stems_of()
+    records = AudioEncoder().encode(stems, None, Stopwatch())
+    waves = np.stack(list(stems.values()), axis=1)
+    assert np.abs(records["stems"] / 32767 - waves).max() <= 0.5 / 32767 + 1e-7
+
+
+def test_active_frames_equal_the_obvious_loop() -> None:
+    rng = np.random.default_rng(0)
+    wave = (rng.standard_normal(1234) * (rng.random(1234) < 0.01)).astype(np.float32)
+    hop, hold = 10, 3
+    loud = [np.mean(wave[i : i + hop] ** 2) > 1e-5 for i in range(0, 1230, hop)] + [
+        np.sum(wave[1230:] ** 2) / hop > 1e-5
+    ]
+    expected = [any(loud[max(0, i - hold) : i + hold + 1]) for i in range(len(loud))]
+    assert 10 < sum(expected) < len(expected)  # both happen
+
+    assert active_frames(wave, hop, hold).tolist() == expected
+
+
+def test_codes_must_fit_the_shards() -> None:
+    codec = FakeCodec()
+    codec.spec = type(SPEC)("big", RATE, 1, HOP, 1, 40_000, "f")
+    with pytest.raises(ValueError, match="40000 codes"):
+        TokenEncoder(codec)  # pyright: ignore[reportArgumentType]
+
+
+def test_conform_pads_orders_drops_silence_and_keeps_the_balance() -> None:
+    time = np.arange(RATE * 2) / RATE
+    loud = np.sin(2 * np.pi * 100 * time).astype(np.float32)
+    stems = conform({"keys": loud, "lead": np.zeros(9), "drums": 0.5 * loud[:-100], "bass": loud}, RATE)
+
+    assert list(stems) == ["drums", "bass", "keys"]
+    assert {len(wave) for wave in stems.values()} == {RATE * 2}
+    assert np.abs(sum(stems.values())).max() == pytest.approx(1.0, abs=1e-5)
+    assert np.abs(stems["bass"]).max() == pytest.approx(2 * np.abs(stems["drums"]).max(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("wave", "code"),
+    [
+        (np.zeros(RATE * 2), "silent"),
+        (np.zeros(0), "silent"),
+        (np.ones(RATE // 2), "too_short"),
+        (np.full(RATE * 2, np.nan), "non_finite"),
+    ],
+)
+def test_what_cannot_be_used_is_said(wave: np.ndarray, code: str) -> None:
+    with pytest.raises(InputError, match=f"GM-{code}"):
+        conform({"drums": wave.astype(np.float32)}, RATE)
+
+
+@pytest.mark.parametrize("name", ["all", "kazoo"])
+def test_sources_name_instruments_only(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        conform({name: np.ones(RATE * 2, np.float32)}, RATE)
