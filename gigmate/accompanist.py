@@ -8,7 +8,7 @@ own past (continuation) ──codec──> codes ────┘
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -247,7 +247,8 @@ class Accompanist:
             raise UsageError("lookahead", what, "lookahead_s", "choose a value in that range or pass another ckpt")
         beats = np.zeros((config.beat_features, num_frames), np.float32)
         if grid is not None:
-            beats = grid.features(num_frames, rate)
+            # the grids of the training data are known, so the model can't tell what a low confidence means
+            beats = replace(grid, confidence=1.0).features(num_frames, rate)
         return FrameConditions(
             mix_power=torch.zeros(1, config.mix_features, 0) if power is None else power,
             mix_present=torch.tensor([power is not None]),

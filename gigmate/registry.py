@@ -64,6 +64,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("sampler", "gigmate.generation.sampler", "TopK"),
     Entry("sampler", "gigmate.generation.sampler", "TopP"),
     Entry("callback", "gigmate.training.checkpoints", "CheckpointSaver", _CALLBACK),
+    Entry("callback", "gigmate.training.averaging", "WeightAverage", _CALLBACK),
     Entry("callback", "gigmate.training.callbacks", "SignalGuard", _CALLBACK),
     Entry("callback", "gigmate.training.callbacks", "FiniteGuard", _CALLBACK),
     Entry("callback", "gigmate.training.callbacks", "Progress", _CALLBACK),

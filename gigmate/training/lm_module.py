@@ -1,0 +1,166 @@
+"""The LightningModule that trains the language model: losses and figures, which the model itself knows nothing of."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from gigmate.codec.base import Codec, CodecSpec
+from gigmate.model.conditions import FrameConditions, drop_conditions, step_conditions
+from gigmate.model.config import ModelConfig
+from gigmate.model.lm import AccompanimentLM, shift_steps
+from gigmate.model.losses import token_losses
+from gigmate.shapes import Codes, Logits, Steps
+from gigmate.training.metrics import CodebookMean, UnigramEntropy
+
+MakeOptimizer = Callable[[Iterable[Any]], Optimizer]
+Schedule = Callable[[int], float]
+Batch = dict[str, Tensor]
+"""As `TokenData` makes it (`TokenWindow`, with a leading axis B); V among the codes means that there is no code."""
+
+
+class LMModule(L.LightningModule):
+    """Trains an `AccompanimentLM` and measures what it has learned.
+
+    Validation uses every window three times, with the smallest lookahead, none and the largest, each with its own mix
+    and with that of the next window in the batch: a model that listens must find the other mix harder to play to.
+
+    Args:
+        shape: of the model.
+        codec: what the codes are of.
+        make_optimizer: parameter groups -> optimizer.
+        schedule: step -> factor for the learning rate.
+        load_codec: makes the codec, for sounding samples; called at the first of them.
+        condition_dropout: share of the windows that hear no mix.
+        beat_dropout: share of the windows without a beat grid.
+        sample_every_steps: play a window after the validations that far apart; 0 for never.
+        sample_s: how long.
+    """
+
+    def __init__(
+        self,
+        shape: ModelConfig,
+        codec: CodecSpec,
+        make_optimizer: MakeOptimizer,
+        schedule: Schedule,
+        load_codec: Callable[[], Codec] | None = None,
+        condition_dropout: float = 0.1,
+        beat_dropout: float = 0.2,
+        sample_every_steps: int = 0,
+        sample_s: float = 8.0,
+    ) -> None:
+        super().__init__()
+        self.net = AccompanimentLM(shape)
+        self.pattern = shape.build_pattern()
+        self.config, self.codec = shape, codec
+        self.make_optimizer, self.schedule, self.load_codec = make_optimizer, schedule, load_codec
+        self.condition_dropout, self.beat_dropout = condition_dropout, beat_dropout
+        self.sample_every_steps, self.sample_s = sample_every_steps, sample_s
+        low, high = shape.min_lookahead_frames, shape.max_lookahead_frames
+        self.lookaheads = sorted({low, min(max(0, low), high), high})
+        books = shape.num_codebooks
+        means = [f"{mix}_{name(frames)}" for frames in self.lookaheads for mix in ("true", "swapped")]
+        self.means = nn.ModuleDict({key: CodebookMean(books) for key in ("loss", "accuracy", *means)})
+        self.unigram = UnigramEntropy(books, shape.codebook_size)
+
+    def configure_callbacks(self) -> list[L.Callback]:
+        """The player of samples, if any are wanted."""
+        from gigmate.training.samples import StemSampler
+
+        if not self.sample_every_steps or self.load_codec is None:
+            return []
+        return [StemSampler(self.load_codec, self.sample_every_steps, self.sample_s)]
+
+    def predict(self, codes: Codes, conditions: FrameConditions) -> tuple[Logits, Steps]:
+        """Logits [B, K, S, V] and the steps [B, K, S] that they should predict."""
+        steps = self.pattern.interleave(codes, self.config.special_id)
+        given = shift_steps(steps, self.config.special_id)
+        return self.net(given, step_conditions(conditions, self.pattern, steps.shape[2])), steps
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of a batch, some of whose rows have lost their mix or beats."""
+        conditions = frame_conditions(batch)
+        uniform = torch.rand(conditions.batch, 2).to(self.device)
+        conditions = drop_conditions(conditions, uniform, p_mix=self.condition_dropout, p_beats=self.beat_dropout)
+        loss, per_codebook = token_losses(*self.predict(batch["codes"], conditions))
+        self.log("train/loss", loss.detach(), prog_bar=True)
+        self.log_dict({f"train/loss_k{k}": value for k, value in enumerate(per_codebook.detach())})
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measure a batch; see the class."""
+        conditions, codes = frame_conditions(batch), batch["codes"]
+        count = (codes < self.config.codebook_size).sum(dim=(0, 2))
+        self.unigram.update(codes)
+        for frames in self.lookaheads:
+            there = replace(conditions, lookahead=torch.full_like(conditions.lookahead, frames))
+            logits, steps = self.predict(codes, there)
+            losses = token_losses(logits, steps)[1]
+            is_right = (logits.argmax(dim=-1) == steps).sum(dim=(0, 2))
+            self._add("loss", losses, count)
+            self._add("accuracy", is_right / count.clamp(min=1), count)
+            self._add(f"true_{name(frames)}", losses, count)
+            if conditions.batch > 1:
+                swapped = token_losses(*self.predict(codes, with_next_mix(there)))[1]
+                self._add(f"swapped_{name(frames)}", swapped, count)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the figures of the whole validation."""
+        means = {key: metric.compute() for key, metric in self.means.items()}  # pyright: ignore[reportCallIssue]
+        figures = {"valid/loss": means["loss"].mean(), "valid/accuracy": means["accuracy"].mean()}
+        entropy = self.unigram.compute()
+        for k in range(self.config.num_codebooks):
+            figures[f"valid/loss_k{k}"] = means["loss"][k]
+            figures[f"valid/perplexity_k{k}"] = means["loss"][k].exp()
+            figures[f"valid/accuracy_k{k}"] = means["accuracy"][k]
+            figures[f"valid/unigram_entropy_k{k}"] = entropy[k]
+        for frames in self.lookaheads:
+            for mix in ("true", "swapped"):
+                key = f"{mix}_{name(frames)}"
+                if self.means[key].update_called:
+                    figures[f"valid/{key}"] = means[key].mean()
+        self.log_dict(figures)
+        for metric in (*self.means.values(), self.unigram):
+            metric.reset()  # pyright: ignore[reportCallIssue]
+
+    def _add(self, key: str, mean: Tensor, count: Tensor) -> None:
+        self.means[key].update(mean, count)  # pyright: ignore[reportCallIssue]
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer, which shrinks matrices only (no gains, no biases), and the schedule of its rate."""
+        parameters = list(self.net.parameters())
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1]},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = self.make_optimizer([group for group in groups if group["params"]])
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.schedule), "interval": "step"},
+        }
+
+
+def name(lookahead_frames: int) -> str:
+    """How figures name a lookahead: `minus50`, `0`, `plus50` frames."""
+    return f"{'minus' * (lookahead_frames < 0)}{'plus' * (lookahead_frames > 0)}{abs(lookahead_frames)}"
+
+
+def frame_conditions(batch: Batch) -> FrameConditions:
+    """The conditions of a batch."""
+    return FrameConditions(
+        batch["mix_power"], batch["mix_present"], batch["beats"], batch["instrument"], batch["lookahead"]
+    )
+
+
+def with_next_mix(conditions: FrameConditions) -> FrameConditions:
+    """Every row with the mix of the next one, the last with that of the first."""
+    return replace(
+        conditions,
+        mix_power=conditions.mix_power.roll(-1, dims=0),
+        mix_present=conditions.mix_present.roll(-1, dims=0),
+    )
