@@ -8,7 +8,7 @@
 Reports go into the folder `out`.
 """
 
-from gigmate.cli import command
+from gigmate.config.cli import command
 
 main = command("evaluate", "gigmate.evaluation.run:evaluate", __doc__)
 

@@ -8,7 +8,7 @@
 A song gives stem.wav, mix.wav and report.json in the folder `out`; a folder of songs one such folder a song.
 """
 
-from gigmate.cli import command
+from gigmate.config.cli import command
 
 main = command("generate", "gigmate.offline:run", __doc__)
 

@@ -8,7 +8,7 @@
 A run that was cut off goes on where it was; songs that can't be used are listed in quarantine.jsonl.
 """
 
-from gigmate.cli import command
+from gigmate.config.cli import command
 
 main = command("prepare", "gigmate.data.prepare:prepare", __doc__)
 

@@ -9,7 +9,7 @@
 Checkpoints, logs and the model itself (model.safetensors, with its card) go into a new run folder.
 """
 
-from gigmate.cli import command
+from gigmate.config.cli import command
 
 main = command("train", "gigmate.training.run:train", __doc__)
 

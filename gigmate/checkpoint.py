@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from gigmate.bundle import FORMAT, Bundle, check_finite, describe_bundle, parse_about, read_bundle, strip_prefix
-from gigmate.ckpt_file import load_ckpt
 from gigmate.codec.base import CodecSpec
 from gigmate.errors import CheckpointError
+from gigmate.files.bundle import FORMAT, Bundle, check_finite, describe_bundle, parse_about, read_bundle, strip_prefix
+from gigmate.files.ckpt_file import load_ckpt
+from gigmate.files.weights_file import open_regular
 from gigmate.model.config import ModelConfig
 from gigmate.model.lm import AccompanimentLM
-from gigmate.weights_file import open_regular
 
 ABOUT_KEY = "gigmate"
 """Entry of a training checkpoint with the JSON text of what a bundle says about itself."""

@@ -40,7 +40,8 @@ def join(past: Audio, decoded: Audio, start: int, sample_rate: int) -> Audio:
     rising = (0.5 - 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / max(fade, 1))).astype(np.float32)
     inside = end - start - fade
     crossed = past[:, end - fade :] * (1 - rising) + decoded[:, inside : inside + fade] * rising
-    return np.concatenate([past[:, : end - fade], crossed, decoded[:, inside + fade :]], axis=1)
+    joined = np.concatenate([past[:, : end - fade], crossed, decoded[:, inside + fade :]], axis=1)
+    return joined.astype(np.float32)
 
 
 def level_match(true: Audio, copy: Audio, sample_rate: int) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 
 from gigmate.accompanist import Accompanist, Take
 from gigmate.audio import Audio, read_audio, write_wav
-from gigmate.cli import guarded
+from gigmate.config.cli import guarded
 from gigmate.evaluation.picture import draw_spectrograms
 from gigmate.music.band import compose, render_song
 from gigmate.music.instruments import INSTRUMENTS

@@ -11,13 +11,13 @@ from omegaconf import DictConfig
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gigmate.accompanist import SHIPPED, Accompanist, Performance, Take
-from gigmate.atomic import write_bytes
 from gigmate.audio import Audio, list_audio, read_audio, resample, to_channels, write_wav
+from gigmate.config.registry import build
 from gigmate.device import resolve
 from gigmate.errors import GigmateError, InputError, UsageError, printable
+from gigmate.files.atomic import write_bytes
 from gigmate.music.grid import BeatGrid
 from gigmate.music.tracker import track_beats
-from gigmate.registry import build
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from types import SimpleNamespace
 import pytest
 from audio_bytes import encoded, music
 
-from gigmate import archive
 from gigmate.archive import extract
-from gigmate.archive_directory import Limits
+from gigmate.archive import unpack as archive
+from gigmate.archive.directory import Limits
 from gigmate.errors import InputError, MachineError
 
 SONG = encoded(music(0.1), 24_000, "WAV", "PCM_16")

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from audio_bytes import chunk, encoded, flac_claiming, float_wav, fmt, music, ogg_page, ogg_pages, riff
 
-from gigmate import audio, audio_inspect, audio_source
+from gigmate.audio import inspect as audio_inspect
+from gigmate.audio import io as audio
 from gigmate.audio import read_audio
+from gigmate.audio import source as audio_source
 from gigmate.errors import InputError
 
 WAVE = music(2.0, 48_000)

@@ -16,10 +16,10 @@ import pytest
 import torch
 from training_fakes import SHAPE, SPEC
 
-from gigmate.bundle import Bundle, describe_bundle, fingerprint, load_state, read_bundle
 from gigmate.checkpoint import ABOUT_KEY, AVERAGE_KEY, about_text, check_codec, describe, lm_bundle, load_any, load_lm
 from gigmate.codec.base import CodecSpec
 from gigmate.errors import CheckpointError
+from gigmate.files.bundle import Bundle, describe_bundle, fingerprint, load_state, read_bundle
 from gigmate.model.lm import AccompanimentLM
 
 

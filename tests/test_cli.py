@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gigmate import cli, conf_files, overrides
+from gigmate.config import cli, conf_files, overrides
 from gigmate.errors import (
     CheckpointError,
     DivergedError,
@@ -332,8 +332,8 @@ def test_help_examples_are_accepted(repo: Path) -> None:
     """What the help shows parses and composes."""
     import shlex
 
-    from gigmate import settings
-    from gigmate.sweep import combinations
+    from gigmate.config import settings
+    from gigmate.config.sweep import combinations
 
     for name in SCRIPTS:
         about = (repo / f"{name}.py").read_text().split('"""')[1]
@@ -350,7 +350,7 @@ def test_help_examples_are_accepted(repo: Path) -> None:
 def test_a_refusal_imports_neither_torch_nor_hydra(repo: Path, tmp_path: Path) -> None:
     program = (
         f"import sys; sys.path.insert(0, {str(repo)!r})\n"
-        "from gigmate.cli import command\n"
+        "from gigmate.config.cli import command\n"
         "code = command('train', 'x:y').run(['model=smal'])\n"
         "sys.exit(code + 10 * any(name in sys.modules for name in ('torch', 'hydra', 'lightning')))"
     )
@@ -361,7 +361,7 @@ def test_a_refusal_imports_neither_torch_nor_hydra(repo: Path, tmp_path: Path) -
 def test_a_closed_pipe_is_quiet(repo: Path, place: Path) -> None:
     program = (
         f"import sys; sys.path[:0] = [{str(repo)!r}, {str(place.parent / 'lib')!r}]\n"
-        "from gigmate.cli import command\n"
+        "from gigmate.config.cli import command\n"
         "command('prepare', 'cli_targets:chatter')([])"
     )
     shell = f'{sys.executable} -c "$PROGRAM" | head -1; exit ${{PIPESTATUS[0]}}'
@@ -373,7 +373,7 @@ def test_a_closed_pipe_is_quiet(repo: Path, place: Path) -> None:
 def test_a_closed_stdout_is_no_fault(repo: Path, place: Path) -> None:
     program = (
         f"import sys; sys.path[:0] = [{str(repo)!r}, {str(place.parent / 'lib')!r}]\n"
-        "from gigmate.cli import command\n"
+        "from gigmate.config.cli import command\n"
         "command('prepare', 'cli_targets:keep')([])"
     )
     environment = {**os.environ, "PROGRAM": program}

@@ -11,10 +11,10 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from gigmate import conf_files, registry, settings
+from gigmate.config import conf_files, registry, settings
+from gigmate.config.rules import Absent
+from gigmate.config.schema import ROOTS
 from gigmate.errors import UsageError
-from gigmate.rules import Absent
-from gigmate.schema import ROOTS
 
 Compose = Callable[..., DictConfig]
 
@@ -172,7 +172,7 @@ def test_shipped_callbacks_loggers_and_sources_build(composed: Compose, tmp_path
     for logger in ("csv", "tensorboard"):
         config = composed("train", *overrides, f"logger={logger}")
         assert len([registry.build(entry, name) for name, entry in config.logger.items()]) == 1
-    assert len([registry.build(entry, name) for name, entry in config.callbacks.items()]) == 5
+    assert len([registry.build(entry, name) for name, entry in config.callbacks.items()]) == 6
     for option in ("practice", "smoke", "midi", "stems"):
         needed = {"midi": ["data.source.folder=a", "data.source.soundfont=b"], "stems": ["data.source.folder=a"]}
         source = composed("prepare", f"data={option}", *needed.get(option, [])).data.source

@@ -9,7 +9,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from gigmate import registry
+from gigmate.config import registry
 from gigmate.errors import UsageError
 
 ADAMW = "torch.optim.AdamW"
@@ -31,9 +31,9 @@ HOSTILE_NAMES: list[Any] = [
     # re-exports under trusted roofs
     "lightning.pytorch.callbacks.model_checkpoint.torch.load",
     "lightning.pytorch.loggers.csv_logs.os.system",
-    "gigmate.cli.os.system",
-    "gigmate.registry.importlib.import_module",
-    "gigmate.registry.build",
+    "gigmate.config.cli.os.system",
+    "gigmate.config.registry.importlib.import_module",
+    "gigmate.config.registry.build",
     "gigmate.training.run.train",
     "torch.optim.adamw.AdamW",
     "torch.optim.Optimizer",
@@ -136,7 +136,7 @@ def test_a_config_that_changes_meanwhile_is_judged_and_built_as_it_was() -> None
     assert shifty.reads == 1
 
 
-@pytest.mark.parametrize("imposter", [os.system, subprocess.getoutput, subprocess.Popen, registry.Entry], ids=repr)
+@pytest.mark.parametrize("imposter", [os.system, subprocess.getoutput, subprocess.Popen, registry.Entry], ids=lambda imposter: imposter.__name__)
 def test_an_imposter_at_a_registered_place_is_refused(imposter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from gigmate.generation import sampler
 

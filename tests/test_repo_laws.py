@@ -16,12 +16,12 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in SOU
 
 PARTS = {
     "base": ("shapes", "errors"),
-    "files": ("atomic", "weights_file", "ckpt_file", "bundle"),
+    "files": ("files",),
     "audio": ("audio",),
     "archive": ("archive",),
     "device": ("device",),
-    "registry": ("registry",),
-    "command": ("cli", "conf_files", "help_text", "hydra_faults", "overrides", "rules", "schema", "settings", "sweep"),
+    "registry": ("config.registry",),
+    "command": ("config",),
     "codec": ("codec",),
     "music": ("music",),
     "model": ("model",),
@@ -34,7 +34,7 @@ PARTS = {
     "demo": ("demo",),
     "live": ("live",),
 }
-"""A part is a package, or modules of that name (`audio_child` and its like belong to `audio`)."""
+"""A part is a package, or modules of that name; the first part that fits a module is its own."""
 
 _LOW = {"base", "files"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -65,8 +65,8 @@ ONLY_IN = {
     "encodec": ("gigmate.codec.encodec",),
     "transformers": ("gigmate.codec.hub", "gigmate.codec.hub_weights", "gigmate.codec.mimi"),
     "lightning": ("gigmate.training", "gigmate.data.module"),
-    "hydra": ("gigmate.cli", "gigmate.hydra_faults", "gigmate.overrides", "gigmate.sweep"),
-    "soundfile": ("gigmate.audio_child", "gigmate.audio_write"),
+    "hydra": ("gigmate.config.cli", "gigmate.config.hydra_faults", "gigmate.config.overrides", "gigmate.config.sweep"),
+    "soundfile": ("gigmate.audio.child", "gigmate.audio.write"),
     "soxr": ("gigmate.audio",),
     "symusic": ("gigmate.music",),
     "fastapi": ("gigmate.live.server",),
@@ -93,9 +93,9 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 def part_of(module: str) -> str | None:
     """The part that a module of ours belongs to; None for the package itself."""
-    first = [*module.split("."), ""][1]
+    inner = module.removeprefix("gigmate").removeprefix(".")
     for part, names in PARTS.items():
-        if first in names or (part in ("audio", "archive") and first.startswith(f"{part}_")):
+        if any(inner == name or inner.startswith(f"{name}.") for name in names):
             return part
     return None
 
@@ -188,7 +188,7 @@ def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
 
 def test_torch_load_is_in_one_module_and_always_safe() -> None:
     users = [name for name, tree in TREES.items() for called, _ in calls(tree) if called == "torch.load"]
-    assert set(users) == {"gigmate.ckpt_file"}
+    assert set(users) == {"gigmate.files.ckpt_file"}
     for name, tree in TREES.items():
         for called, node in calls(tree):
             for keyword in node.keywords:
@@ -219,7 +219,7 @@ def test_the_package_logs_and_does_not_print() -> None:
 def test_devices_are_named_in_one_place() -> None:
     """`cpu` may be a default; which accelerators there are is known to `device.py` and to the list of options alone."""
     for name, tree in TREES.items():
-        if name in ("gigmate.device", "gigmate.schema"):
+        if name in ("gigmate.device", "gigmate.config.schema"):
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant):
@@ -292,7 +292,7 @@ def test_root_scripts_are_a_call() -> None:
     for script in sorted(REPO.glob("*.py")):
         tree = ast.parse(script.read_text(encoding="utf-8"))
         assert ast.get_docstring(tree), script
-        assert set(imports(tree)) == {"gigmate.cli", "gigmate.cli.command"}, script
+        assert set(imports(tree)) == {"gigmate.config.cli", "gigmate.config.cli.command"}, script
         assert len(tree.body) == 4, script
 
 

@@ -10,11 +10,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from gigmate import conf_files, settings
+from gigmate.config import conf_files, settings
+from gigmate.config.rules import Absent, Bool, Choice, Either, Float, Int, Many, Rule, Target, Text
+from gigmate.config.schema import ROOTS
 from gigmate.errors import UsageError
 from gigmate.music.instruments import INSTRUMENTS
-from gigmate.rules import Absent, Bool, Choice, Either, Float, Int, Many, Rule, Target, Text
-from gigmate.schema import ROOTS
 
 Compose = Callable[..., DictConfig]
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from gigmate.atomic import atomic_file, remove_leftovers
 from gigmate.errors import CheckpointError, MachineError, UsageError
+from gigmate.files.atomic import atomic_file, remove_leftovers
 from gigmate.training.checkpoints import VerifiedCheckpointIO
 from gigmate.training.folder import find_resumed, run_folder
 from gigmate.training.manifest import (
@@ -243,7 +243,7 @@ def test_resume_finds_what_it_should(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 
 def test_weights_alone_cannot_be_resumed(tmp_path: Path) -> None:
-    from gigmate.bundle import Bundle
+    from gigmate.files.bundle import Bundle
 
     path = tmp_path / "model.safetensors"
     Bundle("codec", {}, {"w": torch.zeros(1)}).save(path)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from training_fakes import SPEC, T, ToyData, toy_module, toy_trainer
 
-from gigmate import registry
 from gigmate.checkpoint import describe, load_lm
 from gigmate.codec.base import CodecSpec
+from gigmate.config import registry
 from gigmate.errors import CheckpointError, MachineError, UsageError
 from gigmate.training import run
 from gigmate.training.run import quiet_lightning, train

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gigmate.bundle import fingerprint, read_bundle
 from gigmate.codec.base import CodecSpec, check_codes, check_wave
 from gigmate.codec.compact_net import Analysis, CausalStack, Past, Synthesis
 from gigmate.codec.quantizer import Quantized, ResidualQuantizer
+from gigmate.files.bundle import fingerprint, read_bundle
 from gigmate.shapes import Codes, Wave
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from encodec.modules.lstm import SLSTM
 from encodec.modules.seanet import SEANetResnetBlock
 from torch import nn
 
-from gigmate.bundle import load_state
 from gigmate.codec.encodec_weights import find_weights, read_weights
 from gigmate.codec.layer_stream import LayeredCodec
 from gigmate.codec.module_codec import ModuleCodec
@@ -30,6 +29,7 @@ from gigmate.codec.streaming import (
     StreamLayer,
 )
 from gigmate.errors import UsageError
+from gigmate.files.bundle import load_state
 from gigmate.shapes import Codes, Features, Wave
 
 BANDWIDTHS_KBPS = {"encodec_24khz": (1.5, 3.0, 6.0, 12.0, 24.0), "encodec_48khz": (3.0, 6.0, 12.0, 24.0)}

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gigmate.ckpt_file import load_values
 from gigmate.errors import CheckpointError, MachineError
-from gigmate.weights_file import open_regular
+from gigmate.files.ckpt_file import load_values
+from gigmate.files.weights_file import open_regular
 
 _OFFICIAL = {"encodec_24khz": "encodec_24khz-d7cc33bc.th", "encodec_48khz": "encodec_48khz-7e698e3e.th"}
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gigmate.bundle import fingerprint
 from gigmate.codec.base import CodecSpec, CodecStream, check_codes, check_wave
+from gigmate.files.bundle import fingerprint
 from gigmate.shapes import Codes, Wave
 
 

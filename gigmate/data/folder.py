@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from gigmate.atomic import disk_error, remove_leftovers, write_bytes
 from gigmate.data.store import MANIFEST, QUARANTINE, RECIPE, SONGS, Recipe, read_recipe, to_json
 from gigmate.errors import MachineError, UsageError
+from gigmate.files.atomic import disk_error, remove_leftovers, write_bytes
 
 _LOCK = ".lock"
 

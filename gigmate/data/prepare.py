@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gigmate.atomic import write_bytes
 from gigmate.data.folder import opened
 from gigmate.data.make import Job, Made, describe_config, encoder_of, make_song
 from gigmate.data.pool import run_tasks
@@ -26,6 +25,7 @@ from gigmate.data.song import SongEntry, SongSource
 from gigmate.data.splits import assign_splits
 from gigmate.data.store import QUARANTINE, Recipe, SongCard, to_json, write_manifest
 from gigmate.errors import InputError, printable
+from gigmate.files.atomic import write_bytes
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +61,8 @@ def prepare(cfg: Mapping[str, Any]) -> None:
         InputError: no song could be used, too many couldn't, or one couldn't and `strict` is set.
         MachineError: the disk refused, or another process is at work in the folder.
     """
+    from gigmate.config.registry import build, primitives
     from gigmate.device import resolve
-    from gigmate.registry import build, primitives
 
     plain = primitives(cfg)
     source = build(plain["data"]["source"], "data.source")

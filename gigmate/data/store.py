@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gigmate.atomic import write_bytes
 from gigmate.codec.base import CodecSpec
 from gigmate.data.song import SPLITS
 from gigmate.errors import InputError
+from gigmate.files.atomic import write_bytes
 
 FORMAT = 1
 MANIFEST, RECIPE, QUARANTINE, SONGS = "manifest.json", "recipe.json", "quarantine.jsonl", "songs"

@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from gigmate.atomic import atomic_file
 from gigmate.evaluation.metrics import onset_times_s
+from gigmate.files.atomic import atomic_file
 from gigmate.music.grid import BeatGrid
 
 _BANDS, _WINDOW_S, _STEP_S = 96, 0.046, 0.01

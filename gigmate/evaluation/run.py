@@ -6,6 +6,7 @@ from typing import Any
 
 from gigmate.accompanist import Accompanist
 from gigmate.codec.catalog import load_codec
+from gigmate.config.registry import build
 from gigmate.device import resolve, use_threads
 from gigmate.errors import UsageError
 from gigmate.evaluation.codec_report import score_codec, write_codec_report
@@ -13,7 +14,6 @@ from gigmate.evaluation.continuation_report import NEW_S, PAST_S, Song, write_co
 from gigmate.evaluation.excerpts import Excerpt, excerpts_of_folder, excerpts_of_stems, mix_of
 from gigmate.evaluation.held_out import held_out_songs
 from gigmate.evaluation.training_report import write_training_report
-from gigmate.registry import build
 
 log = logging.getLogger(__name__)
 

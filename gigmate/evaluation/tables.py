@@ -4,7 +4,7 @@ import csv
 import io
 from pathlib import Path
 
-from gigmate.atomic import write_bytes
+from gigmate.files.atomic import write_bytes
 
 Row = dict[str, str]
 

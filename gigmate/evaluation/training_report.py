@@ -6,9 +6,9 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from gigmate.atomic import atomic_file
 from gigmate.errors import InputError
 from gigmate.evaluation.tables import Row, read_csv, write_report
+from gigmate.files.atomic import atomic_file
 
 _TABLE = "validation.csv"
 _LOOKAHEAD = re.compile(r"valid/true_(minus|plus)?(\d+)$")

@@ -10,9 +10,9 @@ from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 
 from gigmate.codec.base import Codec
 from gigmate.codec.catalog import load_codec
+from gigmate.config.registry import bind, build, find, load
 from gigmate.errors import UsageError
 from gigmate.model.config import ModelConfig
-from gigmate.registry import bind, build, find, load
 from gigmate.training.checkpoints import VerifiedCheckpointIO
 from gigmate.training.export import Exporter
 from gigmate.training.lm_module import LMModule

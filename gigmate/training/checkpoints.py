@@ -14,8 +14,8 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import CheckpointIO
 from typing_extensions import override
 
-from gigmate.atomic import atomic_file, remove_leftovers, write_bytes
-from gigmate.ckpt_file import load_ckpt
+from gigmate.files.atomic import atomic_file, remove_leftovers, write_bytes
+from gigmate.files.ckpt_file import load_ckpt
 from gigmate.training.manifest import (
     Manifest,
     checkpoint_folder,

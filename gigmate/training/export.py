@@ -19,10 +19,10 @@ import lightning as L
 from typing_extensions import override
 
 from gigmate import __version__
-from gigmate.atomic import write_bytes
-from gigmate.bundle import Bundle, check_fit
 from gigmate.checkpoint import ABOUT_KEY, NETWORK, about_text, lm_bundle
 from gigmate.errors import CheckpointError
+from gigmate.files.atomic import write_bytes
+from gigmate.files.bundle import Bundle, check_fit
 from gigmate.training.averaging import WeightAverage
 from gigmate.training.codec_module import CodecModule
 from gigmate.training.lm_module import LMModule

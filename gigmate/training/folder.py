@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gigmate.atomic import disk_error
 from gigmate.errors import CheckpointError, MachineError, UsageError
+from gigmate.files.atomic import disk_error
+from gigmate.files.weights_file import open_regular
 from gigmate.training.manifest import checkpoint_folder, newest_valid, open_verified, saved_steps
-from gigmate.weights_file import open_regular
 
 log = logging.getLogger(__name__)
 _LOCK = ".lock"

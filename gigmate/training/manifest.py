@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gigmate import __version__
 from gigmate.errors import CheckpointError
-from gigmate.weights_file import open_regular
+from gigmate.files.weights_file import open_regular
 
 log = logging.getLogger(__name__)
 FORMAT = 1

@@ -15,9 +15,9 @@ import lightning as L
 import torch
 
 from gigmate.checkpoint import load_any
+from gigmate.config.registry import build, primitives
 from gigmate.device import check_accelerator
 from gigmate.errors import MachineError, UsageError
-from gigmate.registry import build, primitives
 from gigmate.training.assembly import build_module, build_trainer, provenance_of
 from gigmate.training.export import Exporter, bundle_of
 from gigmate.training.folder import find_resumed, run_folder

@@ -1,14 +1,14 @@
 """Every setting of every command with its type, its range and what it is for; a setting without a rule is refused.
 
-The tables follow `conf/`: one per group, then the commands with their own keys. `gigmate.settings` judges configs by
-them, `--help` prints them.
+The tables follow `conf/`: one per group, then the commands with their own keys. `gigmate.config.settings` judges
+configs by them, `--help` prints them.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from gigmate.config.rules import Absent, Bool, Choice, Either, Float, Int, Many, Rule, Target, Text
 from gigmate.music.instruments import INSTRUMENTS
-from gigmate.rules import Absent, Bool, Choice, Either, Float, Int, Many, Rule, Target, Text
 
 Rules = Mapping[str, Rule]
 

@@ -77,11 +77,11 @@ class Command:
         return guarded(lambda: self._run(argv))
 
     def _run(self, argv: Sequence[str]) -> None:
-        from gigmate import conf_files, overrides
+        from gigmate.config import conf_files, overrides
 
         request = overrides.parse(argv, self.root)
         if request.wants_help:
-            from gigmate.help_text import help_text
+            from gigmate.config.help_text import help_text
 
             _say(help_text(self.root, self.about))
             return
@@ -168,7 +168,7 @@ class Job:
 
 
 def _checked(config: "DictConfig", root: str) -> dict[str, Any]:
-    from gigmate import settings
+    from gigmate.config import settings
 
     return settings.check(config, root)
 
@@ -178,8 +178,8 @@ def _composer(root: str) -> Iterator[Callable[[Sequence[str]], "DictConfig"]]:
     """A function that turns overrides into a config, with Hydra's complaints as one line."""
     from hydra import compose, initialize_config_dir
 
-    from gigmate.conf_files import CONF
-    from gigmate.hydra_faults import as_usage_errors
+    from gigmate.config.conf_files import CONF
+    from gigmate.config.hydra_faults import as_usage_errors
 
     with initialize_config_dir(str(CONF), version_base="1.3", job_name=root), as_usage_errors(root):
         yield lambda overrides: compose(root, list(overrides))
@@ -187,8 +187,8 @@ def _composer(root: str) -> Iterator[Callable[[Sequence[str]], "DictConfig"]]:
 
 def _check_jobs(root: str, overrides: Sequence[str]) -> None:
     """Judge the jobs of a multirun (the first of very many) before the first one starts."""
-    from gigmate.hydra_faults import as_usage_errors
-    from gigmate.sweep import combinations
+    from gigmate.config.hydra_faults import as_usage_errors
+    from gigmate.config.sweep import combinations
 
     with as_usage_errors(root):
         jobs = list(itertools.islice(combinations(overrides), _MAX_CHECKED_JOBS))
@@ -201,7 +201,7 @@ def _multirun(job: Job, overrides: Sequence[str]) -> None:
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from gigmate.conf_files import CONF
+    from gigmate.config.conf_files import CONF
 
     with initialize_config_dir(str(CONF), version_base="1.3", job_name=job.root):
         hydra = GlobalHydra.instance().hydra

@@ -4,8 +4,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from gigmate.audio_header import Extent, Header, refused_subtype
-from gigmate.audio_source import Source
+from gigmate.audio.header import Extent, Header, refused_subtype
+from gigmate.audio.source import Source
 from gigmate.errors import InputError
 
 MAX_CHUNKS = 1_000

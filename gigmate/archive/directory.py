@@ -10,7 +10,7 @@ import stat
 import struct
 from dataclasses import dataclass
 
-from gigmate.audio_source import Source
+from gigmate.audio.source import Source
 from gigmate.errors import InputError
 
 _END, _CENTRAL, _LOCAL = b"PK\x05\x06", b"PK\x01\x02", b"PK\x03\x04"

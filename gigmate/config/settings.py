@@ -1,4 +1,4 @@
-"""Judges a composed config against `gigmate.schema`, before anything is read, created or built."""
+"""Judges a composed config against `gigmate.config.schema`, before anything is read, created or built."""
 
 import difflib
 import re
@@ -7,10 +7,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from gigmate import registry
+from gigmate.config import registry
+from gigmate.config.rules import Rule, Text
+from gigmate.config.schema import ROOTS
 from gigmate.errors import UsageError, printable
-from gigmate.rules import Rule, Text
-from gigmate.schema import ROOTS
 
 NAMED_VARIABLES = ("GIGMATE_RUNS", "GIGMATE_DATA")
 """Environment variables that a config may read."""
@@ -111,7 +111,7 @@ def check(config: Any, root: str) -> dict[str, Any]:
 
     Args:
         config: a composed `DictConfig`.
-        root: the command, a key of `gigmate.schema.ROOTS`.
+        root: the command, a key of `gigmate.config.schema.ROOTS`.
 
     Returns:
         The config as primitives with its interpolations resolved.

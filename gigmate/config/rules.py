@@ -152,19 +152,19 @@ class Either(Rule):
 
 @dataclass(frozen=True)
 class Target(Rule):
-    """The registered name of an object that plays `role`; see `gigmate.registry`."""
+    """The registered name of an object that plays `role`; see `gigmate.config.registry`."""
 
     role: str
 
     def expected(self) -> str:
         """See `Rule`."""
-        from gigmate.registry import names
+        from gigmate.config.registry import names
 
         return f"one of {', '.join(names(self.role))}"
 
     def accepts(self, value: object) -> bool:
         """See `Rule`."""
-        from gigmate.registry import names
+        from gigmate.config.registry import names
 
         return isinstance(value, str) and value in names(self.role)
 

@@ -9,7 +9,7 @@ import yaml
 
 from gigmate.errors import UsageError
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
+CONF = Path(__file__).resolve().parents[2] / "conf"
 
 _MAX_BYTES = 256 * 1024
 

@@ -7,7 +7,7 @@ import yaml
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from gigmate.conf_files import yaml_fault
+from gigmate.config.conf_files import yaml_fault
 from gigmate.errors import GigmateError, UsageError, printable
 
 

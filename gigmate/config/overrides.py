@@ -8,11 +8,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gigmate import conf_files
+from gigmate.config import conf_files
+from gigmate.config.rules import Text
+from gigmate.config.schema import ROOTS
+from gigmate.config.settings import check_interpolations, did_you_mean
 from gigmate.errors import UsageError, printable
-from gigmate.rules import Text
-from gigmate.schema import ROOTS
-from gigmate.settings import check_interpolations, did_you_mean
 
 _MAX_ARGUMENT = 8192
 _MAX_TOTAL = 64 * 1024

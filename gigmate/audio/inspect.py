@@ -1,10 +1,10 @@
 """The gate before any decoder runs: a file is judged by its first bytes, in plain Python."""
 
-from gigmate.audio_chunks import inspect_aiff, inspect_riff, inspect_w64
-from gigmate.audio_header import Header, check_length
-from gigmate.audio_mp3 import inspect_mp3
-from gigmate.audio_source import Source
-from gigmate.audio_streams import inspect_flac, inspect_ogg
+from gigmate.audio.chunks import inspect_aiff, inspect_riff, inspect_w64
+from gigmate.audio.header import Header, check_length
+from gigmate.audio.mp3 import inspect_mp3
+from gigmate.audio.source import Source
+from gigmate.audio.streams import inspect_flac, inspect_ogg
 from gigmate.errors import InputError
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from gigmate.atomic import atomic_file
-from gigmate.audio_checks import clean_and_check, describe
-from gigmate.audio_child import DecodeError, decode
-from gigmate.audio_inspect import inspect
-from gigmate.audio_isolation import assemble, decode_isolated
-from gigmate.audio_source import open_source
-from gigmate.audio_write import encode
+from gigmate.audio.checks import clean_and_check, describe
+from gigmate.audio.child import DecodeError, decode
+from gigmate.audio.inspect import inspect
+from gigmate.audio.isolation import assemble, decode_isolated
+from gigmate.audio.source import open_source
+from gigmate.audio.write import encode
 from gigmate.errors import GigmateError, InputError, MachineError
+from gigmate.files.atomic import atomic_file
 
 EXTENSIONS = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".w64", ".rf64")
 MAX_SECONDS = 1_800.0

@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from gigmate.audio_child import BLOCK_SAMPLES, FAULTS, DecodeError
+from gigmate.audio.child import BLOCK_SAMPLES, FAULTS, DecodeError
 from gigmate.errors import MachineError
 
-CHILD = Path(__file__).with_name("audio_child.py")
+CHILD = Path(__file__).with_name("child.py")
 STALL_S = 10.0
 MEMORY_BYTES = 256 << 20
 _MAX_REPLY_BYTES = 1 << 20
@@ -27,7 +27,7 @@ _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_L
 def decode_isolated(
     fd: int, extents: Sequence[tuple[int, int, str]], kind: tuple[str, str, int, int], max_samples: int
 ) -> np.ndarray:
-    """Decode in a child process; see `audio_child.decode` for the arguments.
+    """Decode in a child process; see `child.decode` for the arguments.
 
     The child writes into an anonymous file that it can't grow beyond `max_samples`, and is killed after `STALL_S`
     seconds without progress.

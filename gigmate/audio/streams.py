@@ -5,8 +5,8 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from gigmate.audio_header import Extent, Header, refused_subtype
-from gigmate.audio_source import Source
+from gigmate.audio.header import Extent, Header, refused_subtype
+from gigmate.audio.source import Source
 from gigmate.errors import InputError
 
 MAX_PAGES, MAX_LINKS = 400_000, 500

@@ -3,8 +3,8 @@
 import struct
 from typing import NamedTuple
 
-from gigmate.audio_header import Extent, Header, check_length
-from gigmate.audio_source import Source
+from gigmate.audio.header import Extent, Header, check_length
+from gigmate.audio.source import Source
 from gigmate.errors import InputError
 
 MAX_JUNK_BYTES = 1 << 17

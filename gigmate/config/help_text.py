@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from gigmate import conf_files
-from gigmate.schema import ROOTS
+from gigmate.config import conf_files
+from gigmate.config.schema import ROOTS
 
 
 def help_text(root: str, about: str) -> str:

@@ -17,9 +17,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from gigmate.atomic import write_bytes
 from gigmate.errors import CheckpointError
-from gigmate.weights_file import open_regular, read_header
+from gigmate.files.atomic import write_bytes
+from gigmate.files.weights_file import open_regular, read_header
 
 FORMAT = 1
 KINDS = ("lm", "codec")

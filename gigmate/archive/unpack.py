@@ -8,12 +8,12 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from gigmate.archive_directory import DEFLATED, Entry, Limits, read_directory
-from gigmate.archive_names import check_distinct, plain_name
-from gigmate.atomic import disk_error
+from gigmate.archive.directory import DEFLATED, Entry, Limits, read_directory
+from gigmate.archive.names import check_distinct, plain_name
 from gigmate.audio import EXTENSIONS
-from gigmate.audio_source import Source, open_source
+from gigmate.audio.source import Source, open_source
 from gigmate.errors import GigmateError, InputError, MachineError
+from gigmate.files.atomic import disk_error
 
 _BLOCK_BYTES = 1 << 16
 _NESTED_MAGIC = (b"PK\x03\x04", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"\x1f\x8b", b"BZh", b"\xfd7zXZ")

@@ -1,0 +1,1 @@
+"""Files that are whole or not there, and weights that are read without trusting them."""
