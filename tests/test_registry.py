@@ -136,7 +136,11 @@ def test_a_config_that_changes_meanwhile_is_judged_and_built_as_it_was() -> None
     assert shifty.reads == 1
 
 
-@pytest.mark.parametrize("imposter", [os.system, subprocess.getoutput, subprocess.Popen, registry.Entry], ids=lambda imposter: imposter.__name__)
+@pytest.mark.parametrize(
+    "imposter",
+    [os.system, subprocess.getoutput, subprocess.Popen, registry.Entry],
+    ids=lambda imposter: imposter.__name__,
+)
 def test_an_imposter_at_a_registered_place_is_refused(imposter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from gigmate.generation import sampler
 

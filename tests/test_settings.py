@@ -130,7 +130,11 @@ BAD: list[tuple[str, list[str], str]] = [
     ("prepare", ["data=stems", "data.source.folder=x", "out=x"], "among its sources; out"),
     ("prepare", ["max_bad_fraction=1.1"], "max_bad_fraction"),
     ("generate", ["instrument=drums"], "a value is missing; input; for instance input=song.wav"),
-    ("generate", ["input=x"], "a value is missing; instrument; for instance instrument=drums"),
+    (
+        "generate",
+        ["input=x", "task=continue", "stem=y"],
+        "a value is missing; instrument; for instance instrument=drums",
+    ),
     ("generate", ["input=x", "instrument=drumz"], "'drumz' isn't allowed; instrument; it must be one of drums, bass"),
     ("generate", ["input=x", "instrument=bass", "sampler.temperature=-1"], "-1 isn't allowed; sampler.temperature"),
     ("generate", ["input=x", "instrument=bass", "sampler.temperature=nan"], "nan isn't allowed; sampler.temp"),

@@ -200,7 +200,12 @@ _GENERATE: Rules = {
     "input": _AUDIO,
     "out": Text("a folder", optional=True, help="where the results go; null: runs/generate/<name>"),
     "task": Choice(("accompany", "continue"), help="play along, or go on where the song ends"),
-    "instrument": Choice(INSTRUMENTS, optional=True, help="what to play", example="instrument=drums"),
+    "instrument": Choice(
+        INSTRUMENTS,
+        optional=True,
+        help="what to play; null: drums, or the whole song when it is continued",
+        example="instrument=bass",
+    ),
     "stem": Text("an audio file", optional=True, help="with task=continue: the stem to go on with"),
     "ckpt": _CKPT,
     "beats": Text(

@@ -177,10 +177,9 @@ def _check_prepare(flat: Flat) -> None:
 def _check_generate(flat: Flat) -> None:
     instrument, stem, task = flat["instrument"], flat["stem"], flat["task"]
     _fit(task == "continue" or stem is None, "a stem is only gone on with", "stem", "add task=continue")
-    needed = task == "accompany" or stem is not None
-    if needed and instrument is None:
+    if stem is not None and instrument is None:
         raise UsageError("missing", "a value is missing", "instrument", "for instance instrument=drums")
-    whole = needed or instrument in (None, "all")
+    whole = task == "accompany" or stem is not None or instrument in (None, "all")
     _fit(whole, f"{instrument} needs a stem to go on with", "instrument", "add stem=FILE, or leave instrument out")
     seconds, most = flat["seconds"], flat["max_seconds"]
     _fit(seconds is None or seconds <= most, f"{seconds} is above max_seconds, {most}", "seconds", "raise max_seconds")

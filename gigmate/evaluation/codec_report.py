@@ -86,6 +86,12 @@ def _row(origin: str, instrument: str, members: list[CodecScore], rate: int) -> 
     pairs = list(zip(members, members[1:] + members[:1], strict=True)) if len(members) > 1 else []
     if pairs:
         for name, metric in (("onset_f1", onset_f1), ("chroma_r", chroma_correlation)):
-            anchor = np.nanmean([metric(a.excerpt.wave, b.excerpt.wave, rate) for a, b in pairs])
+            anchor = np.nanmean([metric(*_cut(a.excerpt.wave, b.excerpt.wave), rate) for a, b in pairs])
             cells[name] += f" ({anchor:.2f})"
     return cells
+
+
+def _cut(a: Mono, b: Mono) -> tuple[Mono, Mono]:
+    """Both as long as the shorter one: a short song's excerpt is the whole song."""
+    length = min(len(a), len(b))
+    return a[:length], b[:length]

@@ -49,7 +49,7 @@ def _pitch_of(sign: str, chord: ChordSpan, following: ChordSpan) -> int:
         target = _root(following)
         if following == chord:
             return root + chord.interval_near(7)
-        return target - 1 if target > root and target > _LOWEST else target + 1
+        return target - 1 if target > root else target + 1
     interval = {"O": 12, "5": chord.interval_near(7), "3": chord.interval_near(4), "7": chord.interval_near(10)}
     return root + interval.get(sign, 0)
 
@@ -63,10 +63,10 @@ def _walk(scene: Scene, rng: np.random.Generator) -> list[Event]:
         if beat == chord.start_beat or not events:
             pitch = _nearest(pitch, (chord.root_pc,))
         elif following != chord:
-            pitch = _nearest(pitch, (following.root_pc,)) + (1 if rng.random() < 0.5 else -1)
+            pitch = max(_nearest(pitch, (following.root_pc,)) + (1 if rng.random() < 0.5 else -1), _LOWEST)
         else:
             options = [p for p in _neighbours(pitch) if p % 12 in chord.pitch_classes]
-            options += [p for p in (pitch - 2, pitch + 2) if p % 12 in scale_or_chord(scene, chord)]
+            options += [p for p in (pitch - 2, pitch + 2) if p % 12 in _passing(scene, chord)]
             inside = [p for p in options if _LOWEST <= p <= _HIGHEST] or [_root(chord)]
             pitch = inside[int(rng.integers(len(inside)))]
         events.append(Event(beat, 0.9, pitch, 100.0 if beat == chord.start_beat else 90.0))
@@ -75,7 +75,7 @@ def _walk(scene: Scene, rng: np.random.Generator) -> list[Event]:
     return events
 
 
-def scale_or_chord(scene: Scene, chord: ChordSpan) -> frozenset[int]:
+def _passing(scene: Scene, chord: ChordSpan) -> frozenset[int]:
     """Pitch classes for passing notes."""
     return scene.scale | frozenset(chord.pitch_classes)
 

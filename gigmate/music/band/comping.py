@@ -69,9 +69,9 @@ def _meant(scene: Scene, hit: Hit) -> ChordSpan:
     return scene.chord_at(hit.beat + (0.5 if hit.sign == ">" else 0.0))
 
 
-def _length(scene_hit: Hit) -> float:
+def _length(hit: Hit) -> float:
     """Beats for which a hit is held."""
-    return min(scene_hit.num_beats, 0.3) if scene_hit.sign == "s" else 0.95 * scene_hit.num_beats
+    return min(hit.num_beats, 0.3) if hit.sign == "s" else 0.95 * hit.num_beats
 
 
 def _struck(hit: Hit, voicing: tuple[int, ...]) -> list[Event]:

@@ -113,8 +113,9 @@ def _lay_out(
 
 
 def _timed(chords: tuple[ChordSpan, ...], times_s: np.ndarray, duration_s: float) -> tuple[Chord, ...]:
-    """The chords in seconds; the last one rings to the end."""
-    starts_s = np.interp([c.start_beat for c in chords], np.arange(len(times_s)), times_s).tolist()
+    """The chords in seconds; the last one rings to the end, those of bars that a short song has no time for are cut."""
+    starts_s = np.interp([c.start_beat for c in chords], np.arange(len(times_s)), times_s)
+    starts_s = np.minimum(starts_s, duration_s).tolist()
     ends_s = [*starts_s[1:], duration_s]
     return tuple(
         Chord(start, end, chord.root_pc, chord.pitch_classes)

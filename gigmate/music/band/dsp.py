@@ -12,6 +12,8 @@ Sound = NDArray[np.float32]
 """[N] float32: mono audio."""
 
 _BLOCK = 256
+_TOP = 0.45
+"""Share of the sample rate up to which there is sound: nothing is made or filtered closer to the Nyquist frequency."""
 
 
 def pitch_hz(pitch: ArrayLike) -> NDArray[np.float64]:
@@ -30,19 +32,20 @@ def partials(
     """Sum of decaying sines: sum_p levels_p exp(-decays_p t) sin(2 pi freqs_p t + phases_p).
 
     exp(z (a + b)) = exp(z a) exp(z b): with t cut into blocks the sum over partials is one small matrix product, some
-    hundred times faster than a sine per sample and partial. Partials above 0.45 of the sample rate are left out.
+    hundred times faster than a sine per sample and partial. Partials above `_TOP` of the sample rate are left out.
+    The product is einsum's and not BLAS's `@`, whose last bits depend on the number of threads.
     """
     freqs, decays, levels, phases = np.broadcast_arrays(
         *(np.asarray(x, np.float64).ravel() for x in (freqs_hz, decays_per_s, levels, phases))
     )
-    kept = freqs < 0.45 * sample_rate
+    kept = freqs < _TOP * sample_rate
     exponents = (2j * np.pi * freqs[kept] - decays[kept]) / sample_rate
     starts = np.arange(0, num_samples, _BLOCK)
     outer = np.exp(np.multiply.outer(starts, exponents)) * (levels[kept] * np.exp(1j * phases[kept]))
     inner = np.exp(np.multiply.outer(exponents, np.arange(_BLOCK)))
     left = np.hstack([np.imag(outer), np.real(outer)]).astype(np.float32)
     right = np.vstack([np.real(inner), np.imag(inner)]).astype(np.float32)
-    return (left @ right).ravel()[:num_samples]
+    return np.einsum("ap,pb->ab", left, right).ravel()[:num_samples]
 
 
 def sweep(start_hz: float, end_hz: float, tau_s: float, num_samples: int, sample_rate: int) -> NDArray[np.float64]:
@@ -65,8 +68,13 @@ def attack(sound: NDArray[np.floating], seconds: float, sample_rate: int) -> Sou
 
 
 def band(sound: ArrayLike, sample_rate: int, low_hz: float = 0.0, high_hz: float = 0.0, order: int = 2) -> Sound:
-    """The part of a sound above `low_hz` and below `high_hz`; 0 leaves that side open."""
-    high_hz = high_hz if high_hz < 0.45 * sample_rate else 0.0
+    """The part of a sound above `low_hz` and below `high_hz`; 0 leaves that side open.
+
+    At low sample rates an upper edge past the top of the spectrum is left out, and a lower one stays just under it, so
+    that a cymbal is thin there instead of silent.
+    """
+    top_hz = _TOP * sample_rate
+    low_hz, high_hz = min(low_hz, top_hz), high_hz if high_hz < top_hz else 0.0
     filtered = sound
     for edge_hz, kind in ((low_hz, "highpass"), (high_hz, "lowpass")):
         if edge_hz > 0.0:

@@ -41,11 +41,13 @@ Progression = tuple[Change, ...]
 def progression_group(progression: Progression) -> int:
     """The group that a progression belongs to, whatever its key, rhythm, chord extensions and starting point.
 
-    Chords count by root and by the colour of their third; repeated ones count once.
+    Chords count by root and by the colour of their third; repeated ones, and repeated rounds, count once.
     """
     colours = [(change.chord.root, change.chord.intervals[1]) for change in progression]
-    merged = [c for i, c in enumerate(colours) if len(colours) == 1 or c != colours[i - 1]] or colours[:1]
-    canonical = min(tuple(merged[i:] + merged[:i]) for i in range(len(merged)))
+    merged = [colour for i, colour in enumerate(colours) if colour != colours[i - 1]] or colours[:1]
+    num = len(merged)
+    period = next(n for n in range(1, num + 1) if num % n == 0 and merged == merged[:n] * (num // n))
+    canonical = min(tuple(merged[i:period] + merged[:i]) for i in range(period))
     return zlib.crc32(repr(canonical).encode()) % NUM_PROGRESSION_GROUPS
 
 

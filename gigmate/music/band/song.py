@@ -76,7 +76,8 @@ class Song:
         bpm: mean tempo.
         meter: beats per bar, 3 or 4.
         swing: where the off-beat lies within its beat (or half beat, in styles that swing sixteenths): 0.5 is straight.
-        progression_seed: group of its chord progressions, 0..49; songs of different groups share none.
+        progression_seed: group of its chord progressions, 0..49; songs of different groups share none (a section may
+            end before its progression does).
         sections: the form, without gaps.
         chords: the harmony, without gaps from the first beat to the end.
         notes: per player, ordered by onset.

@@ -52,12 +52,12 @@ def sound_drums(
             hit = band(hit, sample_rate, high_hz=(4500.0, 8000.0)[layer], order=1)
         return hit * np.float32(levels[drum] * _LAYER_LEVEL[layer])
 
-    ringing = _ring_out(notes, sample_rate)
+    ringing = _ring_out(notes)
     track = place_notes(ringing, sound_of, num_samples, sample_rate, 0.01, num_variants=3)
     return saturate(track, float(rng.uniform(0.5, 1.1)))
 
 
-def _ring_out(notes: Sequence[Note], sample_rate: int) -> list[Note]:
+def _ring_out(notes: Sequence[Note]) -> list[Note]:
     """Drums ring as long as they like, but an open hi-hat stops where a foot or stick closes it."""
     closings = [n.onset_s for n in notes if n.pitch in {42, 44, 46}]
     times = np.array([*closings, float("inf")])

@@ -1,0 +1,83 @@
+"""Every command of the README runs as it stands, in order, in one folder."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gigmate.audio import write_wav
+from gigmate.music.band import compose, render_song
+
+REPO = Path(__file__).parent.parent
+README = (REPO / "README.md").read_text(encoding="utf-8")
+BASH = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines() if line.strip()]
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
+
+
+def words(line: str) -> list[str]:
+    """A README line as an argument list, with this interpreter and this checkout's scripts."""
+    python, script, *rest = shlex.split(line, comments=True)
+    assert python == "python"
+    return [sys.executable, str(REPO / script), *rest]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the README speaks of."""
+    folder = tmp_path_factory.mktemp("readme")
+    stems = render_song(compose(11, 8.0), 24_000)
+    song = np.sum(list(stems.values()), axis=0, dtype=np.float32)[None]
+    write_wav(folder / "song.wav", song, 24_000)
+    write_wav(folder / "songs" / "one.wav", song[:, :48_000], 24_000)
+    write_wav(folder / "drums.wav", stems["drums"][None, :96_000], 24_000)
+    (folder / "beats.txt").write_text("".join(f"{0.5 * beat}{' d' * (beat % 4 == 0)}\n" for beat in range(16)))
+    return folder
+
+
+def test_the_readme_has_commands():
+    assert len(BASH) >= 10
+    assert len(PYTHON) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+@pytest.mark.xdist_group("readme")
+def test_every_command_runs(place: Path):
+    for line in BASH:
+        done = subprocess.run(words(line), cwd=place, capture_output=True, text=True, timeout=600, check=False)
+        assert done.returncode == 0, f"{line}\n{done.stderr[-2_000:]}"
+
+
+@pytest.mark.slow
+def test_the_python_example_runs(place: Path):
+    done = subprocess.run([sys.executable, "-c", PYTHON[0]], cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2_000:]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_reports_of_evaluate_run(tmp_path: Path):
+    few = ["data.source.first_seed=4000000", "data.source.num_songs=400", "data.source.seconds=24", "limit=1"]
+    for arguments in (["experiment=codec", *few], ["what=continuation", *few]):
+        done = subprocess.run(
+            words(shlex.join(["python", "evaluate.py", *arguments])),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2_000:]
+        report = Path(tmp_path / done.stdout.strip().splitlines()[-1])
+        assert report.name == "report.md"
+        shutil.rmtree(report.parent)
+
+
+def test_make_help_lists_what_the_readme_names():
+    listed = subprocess.run(["make", "help"], cwd=REPO, capture_output=True, text=True, check=True).stdout
+    for target in ("demo", "test", "test-all", "check", "format", "bench", "train-smoke"):
+        assert re.search(rf"^{target}\s", listed, re.M), target
