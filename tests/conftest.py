@@ -6,6 +6,7 @@ import pytest
 import torch
 
 REPO = Path(__file__).parent.parent
+pytest_plugins = ["reporting"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -35,7 +35,7 @@ def verify_stream_contract(
     relative: float,
     latency: int = 0,
     seed: int = 0,
-) -> None:
+) -> float:
     """Prove that a stream equals the offline pass.
 
     Args:
@@ -47,15 +47,20 @@ def verify_stream_contract(
         latency: outputs that are still missing when all inputs have gone in; the stream's first output is nevertheless
             the offline pass's first.
         seed: of the ragged chunks.
+
+    Returns:
+        The largest difference that was seen, relative as `relative`.
     """
     expected = offline(inputs)
     num_inputs = inputs[0].shape[1]
     ready = num_inputs - latency
+    differences: list[float] = []
 
     def check(got: Tensor, want: Tensor, law: str) -> None:
         assert got.shape == want.shape, f"{law}: {tuple(got.shape)} instead of {tuple(want.shape)}"
         assert bool(torch.isfinite(got.double()).all()), f"{law}: not finite"
         difference = (got.double() - want.double()).abs().max() / want.double().abs().max()
+        differences.append(float(difference))
         assert difference <= relative, f"{law}: off by {difference:.1e} of the peak, {relative:.0e} is allowed"
 
     ragged = _ragged_chunks(num_inputs, max_chunk, seed)
@@ -84,6 +89,7 @@ def verify_stream_contract(
 
     early = tuple(torch.cat((part[:, :middle], part[:, middle:].flip(1)), dim=1) for part in inputs)
     check(offline(early)[:, : middle - latency], expected[:, : middle - latency], "causality of the offline pass")
+    return max(differences)
 
 
 def _run(stream: Stream, inputs: Inputs, chunks: Sequence[int]) -> Tensor:

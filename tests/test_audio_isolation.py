@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from audio_bytes import encoded, flac_claiming, float_wav, music, ogg_bomb
+from reporting import Report
 
 from gigmate.audio import isolation as audio_isolation
 from gigmate.audio import read_audio
@@ -72,12 +73,13 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (["yield np.zeros((max_samples + 40_000, kind[3]), np.float32)"], "died on it .an error."),
     ],
 )
-def test_a_dying_decoder_is_reported(song: Path, stand_in, lines: list[str], said: str) -> None:
+def test_a_dying_decoder_is_reported(song: Path, stand_in, lines: list[str], said: str, report: Report) -> None:
     stand_in(*lines)
     descriptors = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0
     with pytest.raises(InputError, match=rf"GM-decoder_crash\]: .*{said}"):
         read_audio(song, max_seconds=10)
     if descriptors:
+        report("p12_descriptors_leaked", len(os.listdir("/proc/self/fd")) - descriptors)
         assert len(os.listdir("/proc/self/fd")) == descriptors
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
@@ -86,13 +88,14 @@ def test_a_dying_decoder_is_reported(song: Path, stand_in, lines: list[str], sai
 @pytest.mark.parametrize("hang", ["time.sleep(60)", "while True: pass"])
 @pytest.mark.parametrize("first", ["pass", f"yield {SECOND}"])
 def test_a_hanging_decoder_is_killed_at_the_limit(
-    song: Path, stand_in, monkeypatch: pytest.MonkeyPatch, first: str, hang: str
+    song: Path, stand_in, monkeypatch: pytest.MonkeyPatch, first: str, hang: str, report: Report
 ) -> None:
     monkeypatch.setattr(audio_isolation, "STALL_S", 0.7)
     stand_in(first, hang, "yield None")
     begin_s = time.monotonic()
     with pytest.raises(InputError, match=r"GM-decoder_crash\]: the decoder hung for 0.7 s"):
         read_audio(song)
+    report("p12_hang_killed_after_limit", time.monotonic() - begin_s - 0.7, "s")
     assert time.monotonic() - begin_s < 1.7 + 0.7  # start of the child, stall, one second
 
 
@@ -217,12 +220,13 @@ def test_headers_of_mutated_files_are_judged_without_a_bug(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("count", [40, pytest.param(300, marks=pytest.mark.slow)])
-def test_mutated_files_are_taken_or_refused(tmp_path: Path, count: int) -> None:
+def test_mutated_files_are_taken_or_refused(tmp_path: Path, count: int, report: Report) -> None:
     outcomes: dict[str, int] = {}
     for seed in range(count):
         (tmp_path / "a").write_bytes(_mutated(seed)[1])
         outcome = _outcome(tmp_path / "a", isolated=True)
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
+    report("p12_mutated_files_outlived", sum(outcomes.values()))
     assert outcomes.keys() >= {"taken", "decode_error", "truncated"}
 
 
@@ -242,7 +246,9 @@ for seed in range(int(sys.argv[2]), int(sys.argv[3])):
 
 
 @pytest.mark.parametrize("count", [300, pytest.param(5_000, marks=pytest.mark.slow)])
-def test_what_fells_the_library_is_a_decoder_crash_in_isolation(tmp_path: Path, repo: Path, count: int) -> None:
+def test_what_fells_the_library_is_a_decoder_crash_in_isolation(
+    tmp_path: Path, repo: Path, count: int, report: Report
+) -> None:
     script = BATCH.format(tests=str(Path(__file__).parent), repo=str(repo))
     at = 10_000
     while at < 10_000 + count:
@@ -258,6 +264,7 @@ def test_what_fells_the_library_is_a_decoder_crash_in_isolation(tmp_path: Path, 
         if not outcome:
             assert result.returncode < 0, f"seed {seed}: {result.stderr[-2_000:]}"
             assert _outcome(tmp_path / "a", isolated=True) == "decoder_crash"
+    report("p12_mutated_files_decoded_in_process", at - 10_000)
 
 
 BOMB_BYTES = 10 << 20
@@ -312,15 +319,16 @@ sys.stdout.write(f"{{code}} {{sum(os.times()[:4]) - begin_s}} {{peak}}")
     ],
 )
 def test_bombs_are_refused_soon_and_cheaply(
-    tmp_path: Path, repo: Path, name: str, code: str, is_gate_open: bool
+    tmp_path: Path, repo: Path, name: str, code: str, is_gate_open: bool, report: Report
 ) -> None:
     path = tmp_path / "bomb"
     path.write_bytes(_bomb(name))
     assert path.stat().st_size > BOMB_BYTES * 0.99
     command = [sys.executable, "-c", MEASURE.format(repo=str(repo), is_gate_open=is_gate_open), str(path)]
     found, seconds, peak_kib = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    figures = f"{float(seconds):.2f} s, {int(peak_kib) >> 10} MiB"
-    sys.stdout.write(f"REPORT bomb_{name.replace(' ', '_')}_{is_gate_open}={figures}\n")
+    report("p13_bomb_seconds", float(seconds), "s CPU")
+    report("p13_bomb_peak_parent", int(peak_kib) >> 10, "MiB")
+    report("p13_bomb_limit_child", audio_isolation.MEMORY_BYTES >> 20, "MiB")
     assert found == code
     assert float(seconds) <= 2 * 1.5  # on a busy machine CPU seconds are slower too
     assert max(int(peak_kib) << 10, audio_isolation.MEMORY_BYTES) <= 256 << 20

@@ -1,17 +1,21 @@
 """What the band reads and how it plays: figures, form, swing, tempo and human timing."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from gigmate.music.band import PLAYERS, STYLES, compose
+from gigmate.music.band.bass import play_bass
 from gigmate.music.band.chance import stream
+from gigmate.music.band.comping import play_guitar, play_keys
 from gigmate.music.band.form import plan_form
 from gigmate.music.band.perform import Clock, Feel, beat_times, one_at_a_time, perform
-from gigmate.music.band.scene import Event, Hit, read_figure
-from gigmate.music.band.song import Note
+from gigmate.music.band.scene import Event, Hit, Scene, read_figure
+from gigmate.music.band.song import Note, Section
 from gigmate.music.band.styles import Style
+from gigmate.music.band.theory import ChordSpan
 
 SIGNS = {"drums": "Xxog-.", "bass": "RO537Ag-.", "keys": "Xxs>B0123456789-.", "guitar": "Xxs>Bmp0123456789-."}
 
@@ -64,6 +68,18 @@ def test_sections_of_one_name_share_their_bass_line() -> None:
         # the last notes may lead elsewhere, and jitter may take the one before the edge out of the cut
         assert all(line[:-2] == lines[0][: len(line) - 2] and len(line) > 4 for line in lines), seed
     assert num_compared >= 5
+
+
+def test_held_notes_and_chords_follow_a_change_of_harmony() -> None:
+    style = replace(STYLES[0], bass=("R...............",), keys=("x...............",), guitar=("p...............",))
+    chords = tuple(ChordSpan(2.0 * i, 2.0 * i + 2, root, (0, 4, 7)) for i, root in enumerate((0, 5, 7, 2)))
+    section = Section("verse", 0, 2, PLAYERS, 0.7, has_fill=False)
+    scene = Scene(0, style, section, 4, chords, frozenset({0, 2, 4, 5, 7, 9, 11}))
+    assert [(event.beat, event.pitch % 12) for event in play_bass(scene)] == [(0, 0), (2, 5), (4, 7), (6, 2)]
+    for play in (play_keys, play_guitar):
+        for chord in chords:
+            struck = {event.pitch % 12 for event in play(scene) if event.beat == chord.start_beat}
+            assert chord.root_pc in struck <= set(chord.pitch_classes)
 
 
 def test_clock_swings_off_beats_only() -> None:

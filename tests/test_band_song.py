@@ -16,7 +16,7 @@ from gigmate.music.band.theory import MODES, ChordSymbol
 SWING_BEATS = {style.name: style.swing_beats for style in STYLES}
 TOMS = {DRUM_KEYS[drum] for drum in ("high_tom", "mid_tom", "low_tom")}
 FILL_DRUMS = TOMS | {DRUM_KEYS["snare"], DRUM_KEYS["kick"]}
-RANGES = {"drums": (35, 81), "bass": (27, 52), "keys": (40, 84), "guitar": (40, 76), "lead": (60, 88)}
+RANGES = {"drums": (35, 81), "bass": (28, 52), "keys": (40, 84), "guitar": (40, 76), "lead": (60, 88)}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def short_songs() -> list[Song]:
 
 @pytest.fixture(scope="module")
 def full_songs() -> list[Song]:
-    return [compose(seed) for seed in range(16)]
+    return [compose(seed) for seed in range(12)]
 
 
 def chord_of(song: Song, time_s: float) -> Chord:
@@ -125,7 +125,7 @@ def test_the_bass_has_the_root_or_fifth_where_chords_begin(full_songs: list[Song
                 if abs(note.onset_s - chord.start_s) <= MAX_JITTER_S + 1e-6:
                     is_root.append(note.pitch % 12 == chord.root_pc)
                     is_fifth.append(note.pitch % 12 == chord.pitch_classes[2])
-    assert len(is_root) > 500
+    assert len(is_root) > 300
     assert np.mean(np.logical_or(is_root, is_fifth)) > 0.97
     assert np.mean(is_root) > 0.9
 
@@ -235,11 +235,13 @@ def test_fills_close_sections_and_toms_are_kept_for_them(full_songs: list[Song])
 
 
 def cycle(progression: Progression) -> tuple[tuple[int, int], ...]:
-    """Roots and thirds of a progression that goes round, from its smallest turn; a chord that stays counts once."""
+    """Roots and thirds of a progression, one round from its smallest turn; a chord that stays counts once."""
     chords = [(change.chord.root, change.chord.intervals[1]) for change in progression]
     merged = [chord for i, chord in enumerate(chords) if i == 0 or chord != chords[i - 1]]
     while len(merged) > 1 and merged[0] == merged[-1]:
         merged.pop()
+    rounds = [n for n in range(1, len(merged)) if len(merged) % n == 0 and merged[:-n] == merged[n:]]
+    merged = merged[: min(rounds, default=len(merged))]
     return min(tuple(merged[i:] + merged[:i]) for i in range(len(merged)))
 
 

@@ -117,7 +117,7 @@ def test_other_sample_rates_have_the_same_music(sample_rate: int):
 
 
 def test_the_peak_and_length_hold_for_the_shortest_songs():
-    for seed in range(12):
+    for seed in range(6):
         song = compose(seed, 4.0)
         assert_in_order(song, render_song(song, 16_000), 16_000)
 

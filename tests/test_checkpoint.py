@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from reporting import Report
 from training_fakes import SHAPE, SPEC
 
 from gigmate.checkpoint import ABOUT_KEY, AVERAGE_KEY, about_text, check_codec, describe, lm_bundle, load_any, load_lm
@@ -316,18 +317,20 @@ def hostile(tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", list(hostile(Path("x"))))
-def test_a_checkpoint_runs_nothing(tmp_path: Path, name: str) -> None:
+def test_a_checkpoint_runs_nothing(tmp_path: Path, name: str, report: Report) -> None:
     path = tmp_path / "step.ckpt"
     save_ckpt(path, lm_bundle(make_model(), SPEC, {}, {}), hyper_parameters={"x": hostile(tmp_path)[name]})
     assert "holds values only" in refused(path, "runs_code")
+    report("p01_canaries_run", int((tmp_path / "canary").exists()))
     assert not (tmp_path / "canary").exists()
 
 
-def test_names_in_a_config_are_data(tmp_path: Path) -> None:
+def test_names_in_a_config_are_data(tmp_path: Path, report: Report) -> None:
     path, canary = tmp_path / "step.ckpt", tmp_path / "canary"
     trap = {"_target_": "os.system", "_args_": [f"touch {canary}"], "_instantiator": "subprocess.getoutput"}
     save_ckpt(path, lm_bundle(make_model(), SPEC, {}, {}), hyper_parameters=trap)
     load_lm(path)
+    report("p01_canaries_run", int(canary.exists()))
     assert not canary.exists()
 
 

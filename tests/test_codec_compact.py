@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from reporting import Report
 
 from gigmate.codec.compact import CompactCodec, CompactConfig
 from gigmate.codec.quantizer import ResidualQuantizer
@@ -66,7 +67,7 @@ def test_streamed_codes_equal_offline_codes(codec, wave, seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_streamed_wave_equals_offline_wave_after_the_latency(codec, wave, seed):
+def test_streamed_wave_equals_offline_wave_after_the_latency(codec, wave, seed, report: Report):
     codes = codec.encode(wave)
     stream, start, parts = codec.stream(3), 0, []
     for frames in chunked(40, seed):
@@ -76,6 +77,7 @@ def test_streamed_wave_equals_offline_wave_after_the_latency(codec, wave, seed):
     streamed = torch.cat(parts, dim=2)
     assert lag == 720
     peak = offline.abs().max()
+    report("p16_codec_stream_error_compact", float((streamed[..., lag:] - offline[..., :-lag]).abs().max() / peak))
     assert (streamed[..., lag:] - offline[..., :-lag]).abs().max() <= 1e-5 * peak
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from codec_contract import noise, verify_codec_contract, verify_stream_contract
 from encodec.model import EncodecModel
+from reporting import Report
 
 from gigmate.codec.encodec import (
     BANDWIDTHS_KBPS,
@@ -55,8 +56,8 @@ def test_24khz_keeps_the_codec_contract(codec24: Encodec24) -> None:
     verify_codec_contract(codec24)
 
 
-def test_24khz_streams_exactly(codec24: Encodec24) -> None:
-    verify_stream_contract(codec24)
+def test_24khz_streams_exactly(codec24: Encodec24, report: Report) -> None:
+    report("p16_codec_stream_error_encodec", verify_stream_contract(codec24))
 
 
 def test_24khz_makes_the_codes_and_waves_of_the_package(codec24: Encodec24) -> None:
@@ -184,7 +185,7 @@ class Hostile:
 
 @pytest.mark.parametrize("content", [{"weight": Hostile()}, {"weight": 1}, [1, 2]])
 def test_weights_that_are_no_tensors_are_refused_and_run_nothing(
-    content: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    content: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report: Report
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "weights.th"
@@ -192,6 +193,7 @@ def test_weights_that_are_no_tensors_are_refused_and_run_nothing(
     path.rename(tmp_path / f"encodec_24khz-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.th")
     with pytest.raises(CheckpointError, match=r"holds values only|not tensors by name"):
         load_encodec("encodec_24khz", weights_dir=tmp_path)
+    report("p01_canaries_run", int(Path("was_here").exists()))
     assert not Path("was_here").exists()
 
 

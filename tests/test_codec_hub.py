@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 from codec_contract import noise, verify_codec_contract, verify_stream_contract
+from reporting import Report
 
 from gigmate.codec.base import Codec
 from gigmate.codec.hub import CODEBOOKS, Dac44, Encodec32, load_hub_codec
@@ -128,8 +129,8 @@ def test_mimi_keeps_the_codec_contract(mimi: Mimi) -> None:
     verify_codec_contract(mimi)
 
 
-def test_mimi_streams_exactly_past_its_window(mimi: Mimi) -> None:
-    verify_stream_contract(mimi)
+def test_mimi_streams_exactly_past_its_window(mimi: Mimi, report: Report) -> None:
+    report("p16_codec_stream_error_mimi", verify_stream_contract(mimi))
 
 
 def test_mimi_makes_what_transformers_makes(mimi: Mimi) -> None:

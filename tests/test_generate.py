@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from reporting import Report
 from test_accompanist import player  # noqa: F401 (a fixture)
 
 from gigmate.accompanist import SHIPPED, Accompanist
@@ -176,7 +177,12 @@ def hostile_checkpoint(path: Path, canary: Path) -> None:
         archive.writestr("archive/version", "3")
 
 
-def test_a_wrong_checkpoint_is_exit_4_and_runs_nothing(run: Run, tmp_path: Path, player: Accompanist):  # noqa: F811
+def test_a_wrong_checkpoint_is_exit_4_and_runs_nothing(
+    run: Run,
+    tmp_path: Path,
+    player: Accompanist,  # noqa: F811
+    report: Report,
+):
     write_wav(tmp_path / "song.wav", music(0.5, 24_000), 24_000)
     (tmp_path / "page.ckpt").write_text("<html>")
     (tmp_path / "empty.ckpt").touch()
@@ -201,4 +207,5 @@ def test_a_wrong_checkpoint_is_exit_4_and_runs_nothing(run: Run, tmp_path: Path,
         assert (exit_code, said.count("\n")) == (4, 1), (name, said)
         assert f"error[GM-{code}]" in said, (name, said)
         assert not (folder / "out").exists()
+    report("p01_canaries_run", int((tmp_path / "canary").exists()))
     assert not (tmp_path / "canary").exists()

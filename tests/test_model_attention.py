@@ -2,6 +2,7 @@ import pytest
 import torch
 from contracts import Inputs, verify_stream_contract
 from references import attend
+from reporting import Report
 from torch import Tensor
 
 from gigmate.model.attention import Attention, View, band
@@ -64,17 +65,18 @@ def test_attention_is_the_loop(attention: Attention, num_steps: int) -> None:
     )
 
 
-def test_attention_streams(attention: Attention) -> None:
-    verify_stream_contract(
+def test_attention_streams(attention: Attention, report: Report) -> None:
+    error = verify_stream_contract(
         lambda inputs: offline(attention, inputs[0]),
         lambda batch: AttentionStream(attention, batch),
         (torch.randn(3, 60, H * E),),
         max_chunk=CHUNK,
         relative=RELATIVE,
     )
+    report("p16_cached_error_attention", error)
 
 
-def test_trunk_streams() -> None:
+def test_trunk_streams(report: Report) -> None:
     torch.manual_seed(0)
     config = ModelConfig(dim=16, num_layers=3, num_heads=2, window=WINDOW)
     trunk = Trunk(config).eval()
@@ -100,7 +102,8 @@ def test_trunk_streams() -> None:
             return trunk(inputs[0])
 
     hidden = torch.randn(3, 60, 16)
-    verify_stream_contract(whole, TrunkStream, (hidden,), max_chunk=CHUNK, relative=RELATIVE)
+    error = verify_stream_contract(whole, TrunkStream, (hidden,), max_chunk=CHUNK, relative=RELATIVE)
+    report("p16_cached_error_trunk", error)
 
 
 def test_a_ring_of_the_size_of_the_window_would_be_wrong_for_chunks(attention: Attention) -> None:

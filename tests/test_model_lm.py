@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from contracts import Inputs, verify_stream_contract
+from reporting import Report
 from tiny_models import K, V, as_inputs, from_inputs, random_frames, random_steps, tiny_model
 from torch import Tensor
 
@@ -32,7 +33,7 @@ class LMStream:
 
 
 @pytest.mark.parametrize("name", ["delay", "flatten"])
-def test_cached_decode_equals_the_full_pass(name: str) -> None:
+def test_cached_decode_equals_the_full_pass(name: str, report: Report) -> None:
     model = tiny_model(name)
     steps, conditions = random_steps(model, 3, 60)
 
@@ -40,13 +41,14 @@ def test_cached_decode_equals_the_full_pass(name: str) -> None:
         with torch.no_grad():
             return model(inputs[0].transpose(1, 2), from_inputs(inputs[1:])).transpose(1, 2)
 
-    verify_stream_contract(
+    error = verify_stream_contract(
         whole,
         lambda batch: LMStream(model, batch, 7),
         (shift_steps(steps, V).transpose(1, 2), *as_inputs(conditions)),
         max_chunk=7,
         relative=RELATIVE,
     )
+    report("p16_cached_error_lm", error)
 
 
 @pytest.mark.parametrize("lookahead", [-5, -1, 0, 1, 4])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reporting import Report
 
 from gigmate.errors import InputError
 from gigmate.music.band.song import Note, Song
@@ -81,15 +82,16 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_files_are_refused_by_code_within_a_second(tmp_path: Path, name: str):
+def test_hostile_files_are_refused_by_code_within_a_second(tmp_path: Path, name: str, report: Report):
     data, code = HOSTILE[name]
     start = time.process_time()
     with pytest.raises(InputError, match=rf"GM-{code}\]: .*song\.mid"):
         parse(tmp_path, data)
+    report("p15_midi_seconds", time.process_time() - start, "s CPU")
     assert time.process_time() - start < 1.0
 
 
-def test_the_largest_files_that_are_taken_need_little_memory(tmp_path: Path):
+def test_the_largest_files_that_are_taken_need_little_memory(tmp_path: Path, report: Report):
     data = midi(NOTE * 70_000 + b"\x00\xff\x05" + varlen(10**6) + b"x" * 10**6 + END, division=9600)
     tracemalloc.start()
     try:
@@ -98,6 +100,7 @@ def test_the_largest_files_that_are_taken_need_little_memory(tmp_path: Path):
     finally:
         tracemalloc.stop()
     assert score.note_num() == 70_000
+    report("p15_midi_peak_traced", peak_bytes / 2**20, "MiB")
     assert peak_bytes < 16 << 20  # far below the 64 MiB that are promised; symusic's own part is not traced
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
+from reporting import Report
 
 from gigmate.config import registry
 from gigmate.errors import UsageError
@@ -84,7 +85,7 @@ def test_there_are_forty_hostile_names() -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES, ids=repr)
-def test_hostile_names_run_nothing_and_are_named_by_their_path(name: Any, canary: _Canary) -> None:
+def test_hostile_names_run_nothing_and_are_named_by_their_path(name: Any, canary: _Canary, report: Report) -> None:
     tree = {"_target_": ADAMW, "lr": 0.1, "nested": [{"deeper": {"_target_": name, "command": "touch canary"}}]}
     canary.events.clear()
     canary.is_on = True
@@ -97,6 +98,7 @@ def test_hostile_names_run_nothing_and_are_named_by_their_path(name: Any, canary
             registry.check(tree)
     finally:
         canary.is_on = False
+    report("p02_hostile_targets_executed", len(canary.events))
     assert canary.events == []
 
 

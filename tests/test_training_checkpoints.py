@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from reporting import Report
 
 from gigmate.errors import CheckpointError, MachineError, UsageError
 from gigmate.files.atomic import atomic_file, remove_leftovers
@@ -56,7 +57,9 @@ def test_resume_takes_the_newest_step_not_the_newest_file(tmp_path: Path) -> Non
     assert newest_valid(tmp_path) == tmp_path / "step-00001000.ckpt"
 
 
-def test_damaged_checkpoints_are_passed_over_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_checkpoints_are_passed_over_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, report: Report
+) -> None:
     old, new = save(tmp_path, 1), save(tmp_path, 2)
     whole = new.read_bytes()
     generator = torch.Generator().manual_seed(0)
@@ -72,6 +75,7 @@ def test_damaged_checkpoints_are_passed_over_and_named(tmp_path: Path, caplog: p
         assert "step-00000002.ckpt" in caplog.text
         with pytest.raises(CheckpointError, match=r"GM-(empty|truncated|corrupt)"):
             VerifiedCheckpointIO().load_checkpoint(new)
+    report("p04_damaged_passed_over", found, "of 43")
     assert found == 43
 
 
@@ -162,7 +166,7 @@ def kill_while_saving(folder: Path, delay_s: float) -> None:
 
 
 @pytest.mark.parametrize("kills", [10, pytest.param(100, marks=pytest.mark.slow)])
-def test_a_kill_at_any_instant_leaves_a_whole_checkpoint(tmp_path: Path, kills: int) -> None:
+def test_a_kill_at_any_instant_leaves_a_whole_checkpoint(tmp_path: Path, kills: int, report: Report) -> None:
     save(tmp_path, 1, size=200_000)
     generator = torch.Generator().manual_seed(0)
     for _ in range(kills):
@@ -178,6 +182,7 @@ def test_a_kill_at_any_instant_leaves_a_whole_checkpoint(tmp_path: Path, kills: 
         assert not list(tmp_path.glob("*.tmp.*"))
         for path in superseded(tmp_path, int(after.stem[5:]), 2):
             VerifiedCheckpointIO().remove_checkpoint(path)
+    report("p03_kills_survived", kills)
 
 
 def test_leftovers_of_the_living_stay(tmp_path: Path) -> None:
