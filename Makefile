@@ -53,7 +53,7 @@ lock: .venv/uv ## resolve the dependencies anew (versions and hashes, no address
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url --upgrade --extra dev pyproject.toml -o locks/dev.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--no-emit-index-url --constraint locks/dev.txt pyproject.toml -o locks/core.txt
+		--no-emit-index-url --constraint locks/dev.txt --extra live pyproject.toml -o locks/core.txt
 	echo uv | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url - -o locks/uv.txt
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gigmate.generation.sampler import Sampler, row_generators
-from gigmate.model.conditions import FrameConditions, StepConditions, step_conditions
+from gigmate.model.conditions import AHEAD_FRAMES, SLOW_FRAMES, FrameConditions, StepConditions, step_conditions
 from gigmate.model.lm import AccompanimentLM
 
 
@@ -62,12 +62,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, window: int) -> Tensor:
     return mixed
 
 
-def heard(frames: FrameConditions, row: int, frame: int, special: float = 0.0) -> tuple[Tensor, bool]:
-    """A frame of a row's mix, and whether there is one to hear."""
+def heard(frames: FrameConditions, row: int, frame: int) -> tuple[Tensor, bool]:
+    """A frame of a row's mix with the mean of the frames up to it, and whether there is one to hear."""
     power = frames.mix_power[row]
     if not bool(frames.mix_present[row]) or not 0 <= frame < power.shape[1]:
-        return torch.full((power.shape[0],), special), False
-    return power[:, frame], True
+        return torch.zeros(2 * power.shape[0]), False
+    recent = power[:, max(0, frame - SLOW_FRAMES + 1) : frame + 1]
+    return torch.cat((power[:, frame], sum(recent.unbind(dim=1)) / recent.shape[1])), True  # pyright: ignore[reportArgumentType]
 
 
 def delayed_step_conditions(frames: FrameConditions, max_delay: int, num_steps: int) -> StepConditions:
@@ -76,15 +77,17 @@ def delayed_step_conditions(frames: FrameConditions, max_delay: int, num_steps: 
     for b in range(frames.batch):
         lookahead, steps = int(frames.lookahead[b]), []
         for s in range(num_steps):
-            c = s - max_delay
-            newest = heard(frames, b, c + lookahead)
-            aligned = heard(frames, b, c) if lookahead >= 0 else heard(frames, b, -1)
+            newest = s - max_delay + lookahead
+            wanted = (newest, min(s, newest), min(s + AHEAD_FRAMES, newest)) if lookahead >= 0 else (newest, -1, -1)
+            taps = [heard(frames, b, frame) for frame in wanted]
             has_beats = s < frames.beats.shape[2]
             beats = frames.beats[b, :, s] if has_beats else torch.zeros(frames.beats.shape[1])
-            steps.append((newest[0], torch.tensor(newest[1]), aligned[0], torch.tensor(aligned[1]), beats))
+            steps.append(
+                (torch.stack([tap for tap, _ in taps]), torch.tensor([is_there for _, is_there in taps]), beats)
+            )
         rows.append([torch.stack(column) for column in zip(*steps, strict=True)])
-    newest, has_newest, aligned, has_aligned, beats = (torch.stack(column) for column in zip(*rows, strict=True))
-    return StepConditions(newest, has_newest, aligned, has_aligned, beats, frames.instrument, frames.lookahead)
+    mix, is_heard, beats = (torch.stack(column) for column in zip(*rows, strict=True))
+    return StepConditions(mix, is_heard, beats, frames.instrument, frames.lookahead)
 
 
 @torch.no_grad()

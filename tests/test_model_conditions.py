@@ -5,7 +5,14 @@ import torch
 from references import delayed_step_conditions
 
 from gigmate.model import pattern as patterns
-from gigmate.model.conditions import FrameConditions, StepConditions, drop_conditions, step_conditions
+from gigmate.model.conditions import (
+    AHEAD_FRAMES,
+    SLOW_FRAMES,
+    FrameConditions,
+    StepConditions,
+    drop_conditions,
+    step_conditions,
+)
 from gigmate.model.lm import POWER_FLOOR, compress
 
 
@@ -22,7 +29,7 @@ def random_conditions(batch: int = 6, num_mix: int = 9, num_beats: int = 9, seed
 
 def assert_same(got: StepConditions, want: StepConditions) -> None:
     for name in StepConditions.__dataclass_fields__:
-        assert torch.equal(getattr(got, name), getattr(want, name)), name
+        torch.testing.assert_close(getattr(got, name), getattr(want, name), rtol=1e-6, atol=0, msg=name)
 
 
 @pytest.mark.parametrize("num_codebooks", [1, 2, 4])
@@ -45,10 +52,9 @@ def test_the_drawing_holds() -> None:
         lookahead=torch.tensor([2, -2]),
     )
     step = step_conditions(frames, patterns.delay(4), 8).at(slice(5, 6))
-    assert step.mix_newest.flatten().tolist() == [4, 0]
-    assert step.has_newest.flatten().tolist() == [True, True]
-    assert step.mix_aligned.flatten().tolist() == [2, 0]
-    assert step.has_aligned.flatten().tolist() == [True, False]
+    assert step.mix[..., 0].flatten().tolist() == [4, 4, 4, 0, 0, 0]
+    assert step.mix[..., 1].flatten().tolist() == [2, 2, 2, 0, 0, 0]  # the mean of the frames 0 to 4
+    assert step.heard.flatten().tolist() == [True, True, True, True, False, False]
     assert step.beats.flatten().tolist() == [5, 5]
 
 
@@ -70,8 +76,23 @@ def test_nan_in_unheard_frames_stays_there() -> None:
     frames.mix_power[4] = float("nan")  # mix_present is False
     frames.mix_power[0, :, 2:] = float("nan")  # lookahead -4 and 9 steps: frames up to 8 - 3 - 4 = 1 are heard
     steps = step_conditions(frames, patterns.delay(4), 9)
-    assert not steps.mix_newest.isnan().any()
-    assert not steps.mix_aligned.isnan().any()
+    assert not steps.mix.isnan().any()
+
+
+def test_taps_are_newest_now_and_ahead() -> None:
+    num_frames = AHEAD_FRAMES + 60
+    frames = FrameConditions(
+        mix_power=torch.arange(float(num_frames)).expand(1, 1, -1),
+        mix_present=torch.ones(1, dtype=torch.bool),
+        beats=torch.zeros(1, 1, num_frames),
+        instrument=torch.zeros(1, dtype=torch.int64),
+        lookahead=torch.tensor([AHEAD_FRAMES + 10]),
+    )
+    step = step_conditions(frames, patterns.delay(4), 41).at(slice(40, 41))
+    newest = 40 - 3 + AHEAD_FRAMES + 10
+    assert step.mix[0, 0, :, 0].tolist() == [newest, 40, 40 + AHEAD_FRAMES]
+    means = [frame - (SLOW_FRAMES - 1) / 2 for frame in (newest, 40, 40 + AHEAD_FRAMES)]
+    assert step.mix[0, 0, :, 1].tolist() == pytest.approx(means)
 
 
 def test_dropping_is_per_row_and_per_source() -> None:

@@ -116,10 +116,8 @@ def test_unheard_nan_changes_nothing() -> None:
     steps, conditions = random_steps(model, 2, 20)
     with torch.no_grad():
         logits = model(shift_steps(steps, V), conditions)
-        conditions.mix_newest[~conditions.has_newest] = float("nan")
-        conditions.mix_aligned[~conditions.has_aligned] = float("nan")
-        assert (~conditions.has_newest).any()
-        assert (~conditions.has_aligned).any()
+        conditions.mix[~conditions.heard] = float("nan")
+        assert (~conditions.heard).any()
         assert torch.equal(model(shift_steps(steps, V), conditions), logits)
 
 

@@ -60,8 +60,8 @@ def as_inputs(conditions: StepConditions) -> Inputs:
 
 def from_inputs(inputs: Inputs) -> StepConditions:
     """The inverse of `as_inputs`."""
-    newest, has_newest, aligned, has_aligned, beats, instrument, lookahead = inputs
-    return StepConditions(newest, has_newest, aligned, has_aligned, beats, instrument[:, 0], lookahead[:, 0])
+    mix, heard, beats, instrument, lookahead = inputs
+    return StepConditions(mix, heard, beats, instrument[:, 0], lookahead[:, 0])
 
 
 def random_steps(model: AccompanimentLM, batch: int, num_frames: int) -> tuple[Tensor, StepConditions]:

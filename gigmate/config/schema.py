@@ -107,6 +107,8 @@ _MODULE = _group(
     target=Target("module"),
     condition_dropout=_SHARE,
     beat_dropout=_SHARE,
+    past_dropout=_SHARE,
+    codebook_weights=Many(Float(0, 100), 1, 64, optional=True),
     sample_every_steps=_NUM_STEPS,
     sample_s=Float(0.1, 120),
     model__dim=Int(8, 4096),

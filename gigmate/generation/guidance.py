@@ -68,6 +68,5 @@ class Guidance:
 def without(conditions: StepConditions, *, mix: bool = False, beats: bool = False) -> StepConditions:
     """The same conditions with the mix unheard, or without a grid."""
     if mix:
-        unheard = torch.zeros_like(conditions.has_newest)
-        conditions = replace(conditions, has_newest=unheard, has_aligned=unheard)
+        conditions = replace(conditions, heard=torch.zeros_like(conditions.heard))
     return replace(conditions, beats=torch.zeros_like(conditions.beats)) if beats else conditions

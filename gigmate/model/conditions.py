@@ -11,17 +11,21 @@ delay pattern (max_delay 3) and L = 2, this is step s = 5:
           k=1         x    x    x    x   [W]
           k=2         x    x    x   [W]                         x     written before: the model's own past
           k=3         x    x   [W]                              [W]   written now
-    mix heard         m    m   [A]   m   [N]   -    -    -      [A]   mix_aligned: frame c, if L >= 0
-                                                                [N]   mix_newest: frame c + L
+    mix heard         m    m    m    m   [N]   -    -    -      [N]   newest: frame c + L
+                                                                m     heard at earlier steps
     beat grid         g    g    g    g    g   [G]               [G]   beats: of frame n, known beforehand
 
 When the step is done, frame c is complete. The same step for L = -2, live: it must play before it hears:
 
     frame            -1    0    1    2    3    4    5
                            .    .    c              n
-    mix heard              [N]  -    -    -    -    -           mix_newest: frame c + L = 0; mix_aligned: unheard
+    mix heard              [N]  -    -    -    -    -           newest: frame c + L = 0
 
-Of the mix, a step is given two frames, [N] and [A]; those marked m reached the model at earlier steps, `-` never did.
+A step is given three frames of the mix, its *taps*: the newest that may be heard; the one that sounds with frame n,
+which is about to begin; and one `AHEAD_FRAMES` later, for what is coming. The last two are never beyond the newest, and
+unheard if L < 0. Each tap holds the power of its frame and the mean power of the `SLOW_FRAMES` up to it: onsets are read
+off the one, harmony off the other.
+
 Frames outside the mix that is given are *unheard*: zeroed and flagged, which is not the same as silence. In the first
 max_delay steps c is negative; nothing is complete, but with L > 0 there may be something to hear already.
 
@@ -36,11 +40,21 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gigmate.model.pattern import Pattern
 from gigmate.shapes import Features, Mask
 
 Conditions = TypeVar("Conditions", "FrameConditions", "StepConditions")
+
+NUM_TAPS = 3
+"""P: newest, now, ahead."""
+
+AHEAD_FRAMES = 16
+"""How far beyond frame n the third tap hears, if it may: a third of a second at 50 frames/s, about a beat."""
+
+SLOW_FRAMES = 32
+"""Length of the mean: as long as a chord is sure to last, 0.64 s at 50 frames/s."""
 
 
 @dataclass(frozen=True)
@@ -80,19 +94,15 @@ class StepConditions:
     """Conditions in pattern time, as the model takes them; see the drawing above.
 
     Args:
-        mix_newest: [B, S, D] float, power features of mix frame c + L, 0 where unheard.
-        has_newest: [B, S] bool, whether that frame is heard.
-        mix_aligned: [B, S, D] float, of mix frame c, 0 where unheard.
-        has_aligned: [B, S] bool.
+        mix: [B, S, P, 2 * D] float, power features of each tap's frame, then their mean; 0 where unheard.
+        heard: [B, S, P] bool, whether that frame is heard.
         beats: [B, S, G] float, of frame n, zeros where there is no grid.
         instrument: [B] int64.
         lookahead: [B] int64, L in frames.
     """
 
-    mix_newest: Tensor
-    has_newest: Mask
-    mix_aligned: Tensor
-    has_aligned: Mask
+    mix: Tensor
+    heard: Mask
     beats: Tensor
     instrument: Tensor
     lookahead: Tensor
@@ -118,14 +128,23 @@ def step_conditions(conditions: FrameConditions, pattern: Pattern, num_steps: in
     oldest, newest = (frames.to(device) for frames in pattern.frames_at(num_steps))
     lookahead = conditions.lookahead[:, None]
     present = conditions.mix_present[:, None]
-    mix_newest, has_newest = _pick(conditions.mix_power, oldest + lookahead, present)
-    mix_aligned, has_aligned = _pick(
-        conditions.mix_power, oldest.expand(conditions.batch, -1), present & (lookahead >= 0)
-    )
+    last = oldest + lookahead
+    taps = torch.stack((last, torch.minimum(newest, last), torch.minimum(newest + AHEAD_FRAMES, last)), dim=2)
+    plays_after = (lookahead >= 0).expand_as(last)
+    allowed = present[..., None] & torch.stack((torch.ones_like(plays_after), plays_after, plays_after), dim=2)
+    mix, heard = _pick(_with_slow_power(conditions.mix_power), taps.flatten(1), allowed.flatten(1))
     beats, _ = _pick(conditions.beats, newest.expand(conditions.batch, -1), torch.ones_like(present))
-    return StepConditions(
-        mix_newest, has_newest, mix_aligned, has_aligned, beats, conditions.instrument, conditions.lookahead
-    )
+    shape = taps.shape
+    return StepConditions(mix.view(*shape, -1), heard.view(shape), beats, conditions.instrument, conditions.lookahead)
+
+
+def _with_slow_power(power: Features) -> Features:
+    """[B, D, T] -> [B, 2 * D, T]: each frame, and the mean of the `SLOW_FRAMES` up to it, or of those there are."""
+    if power.shape[2] == 0:
+        return torch.cat((power, power), dim=1)
+    past = F.pad(power, (SLOW_FRAMES - 1, 0))
+    count = torch.arange(1, power.shape[2] + 1, device=power.device).clamp(max=SLOW_FRAMES)
+    return torch.cat((power, F.avg_pool1d(past, SLOW_FRAMES, stride=1) * (SLOW_FRAMES / count)), dim=1)
 
 
 def drop_conditions(conditions: FrameConditions, uniform: Tensor, *, p_mix: float, p_beats: float) -> FrameConditions:

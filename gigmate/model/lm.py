@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gigmate.model.cache import KVCache
-from gigmate.model.conditions import StepConditions
+from gigmate.model.conditions import NUM_TAPS, StepConditions
 from gigmate.model.config import ModelConfig
 from gigmate.model.trunk import Trunk
 from gigmate.shapes import Logits, Mask, Steps
@@ -24,7 +24,7 @@ class ConditionEncoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.lookahead_scale = max(abs(config.min_lookahead_frames), abs(config.max_lookahead_frames), 1)
-        self.per_step = nn.Linear(2 * (config.mix_features + 1) + config.beat_features, config.dim)
+        self.per_step = nn.Linear(NUM_TAPS * (2 * config.mix_features + 1) + config.beat_features, config.dim)
         self.instrument = nn.Embedding(config.num_instruments, config.dim)
         self.lookahead = nn.Linear(self.LOOKAHEAD_FEATURES, config.dim, bias=False)
         self.out = nn.Linear(config.dim, config.dim)
@@ -35,8 +35,7 @@ class ConditionEncoder(nn.Module):
         """
         heard = torch.cat(
             (
-                compress(conditions.mix_newest, conditions.has_newest),
-                compress(conditions.mix_aligned, conditions.has_aligned),
+                compress(conditions.mix, conditions.heard).flatten(2),
                 conditions.beats.float(),
             ),
             dim=-1,
@@ -55,13 +54,13 @@ class ConditionEncoder(nn.Module):
 
 
 def compress(power: Tensor, heard: Mask) -> Tensor:
-    """Power features [B, S, D] on a logarithmic scale with a flag that they are heard: [B, S, D + 1] float32.
+    """Power features [..., D] on a logarithmic scale with a flag that they are heard [...]: [..., D + 1] float32.
 
     Silence is -1, full scale +1, unheard 0. In float32 whatever autocast says: bfloat16 has 1/30 of a dB at best.
     """
     scale = -2 / math.log(POWER_FLOOR)
     level = 1 + scale * torch.log(power.float() + POWER_FLOOR)
-    return torch.cat((level.masked_fill(~heard[:, :, None], 0.0), heard[:, :, None].float()), dim=-1)
+    return torch.cat((level.masked_fill(~heard[..., None], 0.0), heard[..., None].float()), dim=-1)
 
 
 class AccompanimentLM(nn.Module):

@@ -1,6 +1,6 @@
 """The LightningModule that trains the language model: losses and figures, which the model itself knows nothing of."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,12 +11,14 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from gigmate.codec.base import Codec, CodecSpec
+from gigmate.errors import UsageError
 from gigmate.model.conditions import FrameConditions, drop_conditions, step_conditions
 from gigmate.model.config import ModelConfig
 from gigmate.model.lm import AccompanimentLM, shift_steps
 from gigmate.model.losses import token_losses
 from gigmate.shapes import Codes, Logits, Steps
 from gigmate.training.metrics import CodebookMean, UnigramEntropy
+from gigmate.training.past import hide_spans
 
 MakeOptimizer = Callable[[Iterable[Any]], Optimizer]
 Schedule = Callable[[int], float]
@@ -38,9 +40,13 @@ class LMModule(L.LightningModule):
         load_codec: makes the codec, for sounding samples; called at the first of them.
         condition_dropout: share of the windows that hear no mix.
         beat_dropout: share of the windows without a beat grid.
+        past_dropout: share of the windows that lose spans of the stem's own past (`gigmate.training.past`).
+        codebook_weights: how much each codebook counts in the loss; None: all the same.
         sample_every_steps: play a window after the validations that far apart; 0 for never.
         sample_s: how long.
     """
+
+    codebook_weights: Tensor
 
     def __init__(
         self,
@@ -51,6 +57,8 @@ class LMModule(L.LightningModule):
         load_codec: Callable[[], Codec] | None = None,
         condition_dropout: float = 0.1,
         beat_dropout: float = 0.2,
+        past_dropout: float = 0.0,
+        codebook_weights: Sequence[float] | None = None,
         sample_every_steps: int = 0,
         sample_s: float = 8.0,
     ) -> None:
@@ -60,6 +68,16 @@ class LMModule(L.LightningModule):
         self.config, self.codec = shape, codec
         self.make_optimizer, self.schedule, self.load_codec = make_optimizer, schedule, load_codec
         self.condition_dropout, self.beat_dropout = condition_dropout, beat_dropout
+        self.past_dropout = past_dropout
+        weights = [1.0] * shape.num_codebooks if codebook_weights is None else list(codebook_weights)
+        if len(weights) != shape.num_codebooks:
+            raise UsageError(
+                "setting",
+                f"{len(weights)} weights for {shape.num_codebooks} codebooks",
+                "module.codebook_weights",
+                "give one for each, or null",
+            )
+        self.register_buffer("codebook_weights", torch.tensor(weights) / sum(weights), persistent=False)
         self.sample_every_steps, self.sample_s = sample_every_steps, sample_s
         low, high = shape.min_lookahead_frames, shape.max_lookahead_frames
         self.lookaheads = sorted({low, min(max(0, low), high), high})
@@ -76,10 +94,11 @@ class LMModule(L.LightningModule):
             return []
         return [StemSampler(self.load_codec, self.sample_every_steps, self.sample_s)]
 
-    def predict(self, codes: Codes, conditions: FrameConditions) -> tuple[Logits, Steps]:
-        """Logits [B, K, S, V] and the steps [B, K, S] that they should predict."""
-        steps = self.pattern.interleave(codes, self.config.special_id)
-        given = shift_steps(steps, self.config.special_id)
+    def predict(self, codes: Codes, conditions: FrameConditions, past: Codes | None = None) -> tuple[Logits, Steps]:
+        """Logits [B, K, S, V] and the steps [B, K, S] that they should predict, from a past other than the codes'."""
+        special = self.config.special_id
+        steps = self.pattern.interleave(codes, special)
+        given = shift_steps(steps if past is None else self.pattern.interleave(past, special), special)
         return self.net(given, step_conditions(conditions, self.pattern, steps.shape[2])), steps
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -87,7 +106,10 @@ class LMModule(L.LightningModule):
         conditions = frame_conditions(batch)
         uniform = torch.rand(conditions.batch, 2).to(self.device)
         conditions = drop_conditions(conditions, uniform, p_mix=self.condition_dropout, p_beats=self.beat_dropout)
-        loss, per_codebook = token_losses(*self.predict(batch["codes"], conditions))
+        codes = batch["codes"]
+        past = hide_spans(codes, self.config.special_id, self.past_dropout) if self.past_dropout else None
+        _, per_codebook = token_losses(*self.predict(codes, conditions, past))
+        loss = (per_codebook * self.codebook_weights).sum()
         self.log("train/loss", loss.detach(), prog_bar=True)
         self.log_dict({f"train/loss_k{k}": value for k, value in enumerate(per_codebook.detach())})
         return loss

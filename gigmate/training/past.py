@@ -1,0 +1,37 @@
+"""Spans of the stem's own past are hidden in training: where they are, only what is heard says how to go on."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gigmate.shapes import Codes, Mask
+
+SPAN_FRAMES = (2, 40)
+"""Shortest and longest span: a hit, most of a bar."""
+
+MAX_SHARE = 0.6
+"""Largest share of a row's frames that spans begin to cover, overlaps not counted."""
+
+
+def hide_spans(codes: Codes, special_id: int, share: float) -> Codes:
+    """Codes [B, K, T] with the special id in random spans of a `share` of the rows.
+
+    A stem's own past predicts it so well that a model trained on whole pasts needs no mix. The spans' length and number
+    are drawn per row.
+    """
+    batch, _, num_frames = codes.shape
+    row_draws = torch.rand(batch, 3).to(codes.device)
+    low, high = SPAN_FRAMES
+    length = low + (row_draws[:, 0] * (high + 1 - low)).long()
+    density = row_draws[:, 1] * MAX_SHARE / length * (row_draws[:, 2] < share)
+    begins = torch.rand(batch, num_frames).to(codes.device) < density[:, None]
+    hidden = covered(begins, length)
+    return codes.masked_fill(hidden[:, None], special_id)
+
+
+def covered(begins: Mask, length: Tensor) -> Mask:
+    """[B, T] bool: which frames lie in a span of `length` [B] frames that begins where `begins` [B, T] says."""
+    count = F.pad(begins.long().cumsum(dim=1), (1, 0))
+    frames = torch.arange(begins.shape[1], device=begins.device)
+    before = (frames + 1 - length[:, None]).clamp(min=0)
+    return count[:, 1:] > count.gather(1, before)

@@ -1,0 +1,32 @@
+import pytest
+import torch
+
+from gigmate.training.past import MAX_SHARE, SPAN_FRAMES, covered, hide_spans
+
+
+def test_spans_cover_what_an_obvious_loop_covers() -> None:
+    g = torch.Generator().manual_seed(0)
+    begins, length = torch.rand(5, 60, generator=g) < 0.05, torch.tensor([1, 2, 7, 20, 90])
+    want = torch.zeros(5, 60, dtype=torch.bool)
+    for row, frame in begins.nonzero().tolist():
+        want[row, frame : frame + int(length[row])] = True
+    assert torch.equal(covered(begins, length), want)
+
+
+def test_hidden_frames_lose_all_codebooks_and_the_others_nothing() -> None:
+    torch.manual_seed(0)
+    codes = torch.randint(0, 8, (64, 3, 200))
+    past = hide_spans(codes, 8, share=0.5)
+    is_hidden = (past == 8).any(dim=1)
+    assert torch.equal(is_hidden, (past == 8).all(dim=1))
+    assert torch.equal(past.masked_fill(is_hidden[:, None], 0), codes.masked_fill(is_hidden[:, None], 0))
+    shares = is_hidden.float().mean(dim=1)
+    assert 0.3 < (shares > 0).float().mean() < 0.7
+    assert 0.2 * MAX_SHARE < shares[shares > 0].mean() < MAX_SHARE
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, False), (1.0, True)])
+def test_the_share_of_rows_is_kept(share: float, expected: bool) -> None:
+    torch.manual_seed(0)
+    hidden = hide_spans(torch.zeros(50, 2, 40 * SPAN_FRAMES[1], dtype=torch.int64), 8, share) == 8
+    assert bool(hidden.any()) is expected
