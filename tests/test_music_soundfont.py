@@ -16,6 +16,7 @@ from gigmate.errors import InputError, MachineError
 from gigmate.music.controllers import gain_curve
 from gigmate.music.instruments import INSTRUMENTS
 from gigmate.music.soundfont import PEAK, SoundFontRenderer, render_midi
+from gigmate.music.soundfont_roots import with_roots_in_headers
 from gigmate.music.synthesizer import SynthesizerProcess
 
 QUARTER = 480  # half a second at 120 bpm
@@ -65,6 +66,41 @@ def test_stems_sound_where_their_notes_are(renderer: SoundFontRenderer):
         assert all(level(stems[name], t + 0.05, t + 0.45) < 1e-3 * sounding for t in silent)
         second = stems[name][int((start_s + 0.1) * SAMPLE_RATE) :][: SAMPLE_RATE // 4]
         assert np.abs(np.fft.rfft(second)).argmax() * 4 == pytest.approx(ROOT_HZ, abs=4)
+
+
+def pitch_hz(stem: np.ndarray) -> float:
+    second = stem[int(0.05 * SAMPLE_RATE) :][: int(0.4 * SAMPLE_RATE)]
+    spectrum = np.abs(np.fft.rfft(second * np.hanning(len(second)), n=8 * SAMPLE_RATE))
+    return float(spectrum.argmax()) / 8
+
+
+@pytest.mark.parametrize(
+    ("generators", "recorded_key", "key", "semitones"),
+    [
+        ((), 60, 67, 7),
+        ((), 53, 60, 7),
+        (((58, 67),), 60, 67, 0),  # root key
+        (((58, 67),), 60, 60, -7),
+        (((51, -4),), 60, 67, 3),  # coarse tune
+        (((43, 72 + (72 << 8)), (56, 0)), 60, 72, 0),  # the pitch doesn't follow the keys
+        (((43, 70 + (74 << 8)), (56, 50), (58, 62)), 60, 72, 5),
+        (((58, 67), (51, 12)), 60, 67, 12),
+    ],
+)
+def test_a_note_has_the_pitch_that_the_zone_asks_for(
+    tmp_path: Path, generators: tuple[tuple[int, int], ...], recorded_key: int, key: int, semitones: int
+) -> None:
+    """Symusic alone plays by the key in the sample's header: songs were rendered out of tune with themselves."""
+    font = write_soundfont(tmp_path / "zone.sf2", generators, recorded_key)
+    stem = render_midi(score_of(track(0, [0], pitch=key)), font, SAMPLE_RATE)["keys"]
+    want = ROOT_HZ * 2 ** (semitones / 12)
+    assert pitch_hz(stem) == pytest.approx(want, rel=0.01)
+
+
+@pytest.mark.parametrize("cut", [0, 3, 11, 40, -1, -46, -100])
+def test_a_cut_soundfont_is_refused_not_mended(soundfont: Path, cut: int) -> None:
+    with pytest.raises(ValueError, match="SoundFont"):
+        with_roots_in_headers(soundfont.read_bytes()[:cut])
 
 
 def test_tracks_of_one_instrument_add_up_under_one_common_gain(renderer: SoundFontRenderer):

@@ -1,6 +1,7 @@
 """The smallest SoundFont that plays: one looped sine for some programs and the drum kit, written byte by byte."""
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ def _list(kind: bytes, *chunks: bytes) -> bytes:
     return _chunk(b"LIST", kind + b"".join(chunks))
 
 
-def write_soundfont(path: Path) -> Path:
-    """Key 60 sounds at `ROOT_HZ`."""
+def write_soundfont(path: Path, generators: Sequence[tuple[int, int]] = (), recorded_key: int = 60) -> Path:
+    """Key `recorded_key` sounds at `ROOT_HZ`, unless the zone's `generators` (kind, amount) overrule it."""
     wave = np.round(16_000 * np.sin(2 * np.pi * ROOT_HZ / SAMPLE_RATE * np.arange(1000))).astype("<i2")
     end = len(PRESETS)
     headers = [
@@ -29,9 +30,14 @@ def write_soundfont(path: Path) -> Path:
     preset_bags = b"".join(struct.pack("<HH", i, 0) for i in range(end + 1))
     preset_generators = struct.pack("<HH", 41, 0) * end + bytes(4)  # instrument 0
     instruments = struct.pack("<20sH", b"tone", 0) + struct.pack("<20sH", b"EOI", 1)
-    instrument_bags = struct.pack("<HHHH", 0, 0, 2, 0)
-    instrument_generators = struct.pack("<HHHH", 54, 1, 53, 0) + bytes(4)  # looped, sample 0
-    sample = struct.pack("<20sIIIIIBbHH", b"tone", 0, 1000, 100, 900, SAMPLE_RATE, 60, 0, 0, 1)
+    zone = ((54, 1), *generators, (53, 0))  # looped, sample 0
+    zone = (
+        *(pair for pair in zone if pair[0] == 43),
+        *(pair for pair in zone if pair[0] != 43),
+    )  # key ranges come first
+    instrument_bags = struct.pack("<HHHH", 0, 0, len(zone), 0)
+    instrument_generators = b"".join(struct.pack("<HH", kind, amount & 0xFFFF) for kind, amount in zone) + bytes(4)
+    sample = struct.pack("<20sIIIIIBbHH", b"tone", 0, 1000, 100, 900, SAMPLE_RATE, recorded_key, 0, 0, 1)
     info = _list(b"INFO", _chunk(b"ifil", struct.pack("<HH", 2, 1)), _chunk(b"INAM", b"tiny\0\0"))
     data = _list(b"sdta", _chunk(b"smpl", wave.tobytes() + bytes(92)))
     parts = _list(

@@ -7,10 +7,14 @@ answers each on stdout with mono float32 samples; both have their length in byte
 import os
 import struct
 import sys
+import tempfile
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from symusic.core import ScoreTick, Synthesizer
+
+from gigmate.music.soundfont_roots import with_roots_in_headers
 
 
 def serve(requests: BinaryIO, answers: BinaryIO, synthesizer: Synthesizer) -> None:
@@ -23,12 +27,24 @@ def serve(requests: BinaryIO, answers: BinaryIO, synthesizer: Synthesizer) -> No
         answers.flush()
 
 
+def load(path: Path, sample_rate: int, quality: int) -> Synthesizer:
+    """The synthesizer with the SoundFont at `path`, its root keys put where it reads them.
+
+    Raises:
+        ValueError: it isn't a SoundFont.
+    """
+    with tempfile.NamedTemporaryFile(suffix=path.suffix) as mended:
+        mended.write(with_roots_in_headers(path.read_bytes()))
+        mended.flush()
+        return Synthesizer(mended.name, sample_rate, quality)
+
+
 def main() -> None:
     """Serve on the standard streams; what the library prints goes to stderr, so that it can't spoil the answers."""
     path, rate, quality = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    serve(sys.stdin.buffer, answers, Synthesizer(path, int(rate), int(quality)))
+    serve(sys.stdin.buffer, answers, load(Path(path), int(rate), int(quality)))
 
 
 if __name__ == "__main__":
