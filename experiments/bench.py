@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gigmate.accompanist import Accompanist, Take
+from gigmate.accompanist import Accompanist
 from gigmate.evaluation.tables import Row, markdown
 from gigmate.music.band import compose, render_song
 from gigmate.music.tracker import track_beats
+from gigmate.performance import Take
 
 _SECONDS, _ROUNDS, _SEED, _RATE = 30.0, 5, 4_000_001, 24_000
 

@@ -1,54 +1,64 @@
-"""Joining what was played onto what was there: level matched, crossfaded, no gap and no step."""
+"""Going on where a song ends: the same model, the song as its own past, joined without a seam."""
 
-import numpy as np
-from numpy.typing import NDArray
+from gigmate.accompanist import Accompanist, Progress
+from gigmate.audio import to_channels
+from gigmate.codec.chunks import decode_song, encode_song
+from gigmate.errors import InputError
+from gigmate.joint import join
+from gigmate.music.grid import BeatGrid
+from gigmate.performance import Audio, Performance, Take, fit, hearing_gain
+from gigmate.stopwatch import Stopwatch
 
-Audio = NDArray[np.float32]
-
-_FADE_S = 0.04  # long enough to hide a change of timbre, too short to hear two attacks
-_LEVEL_S = 1.0
-_MAX_GAIN_DB = 6.0
+_WARM_UP_FRAMES = 100  # of the past are decoded before what is new, so that the codec is in the middle of the song
 
 
-def join(past: Audio, decoded: Audio, start: int, sample_rate: int) -> Audio:
-    r"""Go over from the past to its decoded copy within the last 40 ms of the past, and on with what follows.
-
-        past       |==================\|
-        decoded           |~~~~~~~~~~~~/==================|
-                          start        ^ end of the past
-
-    The codec's copy of the past differs in level from the past itself; the copy and what follows it are scaled by what
-    makes their last second equally loud (6 dB at most).
+def continue_song(
+    player: Accompanist,
+    song: Audio,
+    sample_rate: int,
+    take: Take,
+    *,
+    grid: BeatGrid | None,
+    seconds: float,
+    stem: Audio | None = None,
+    progress: Progress | None = None,
+) -> Performance:
+    """Go on where the song ends; or, with a stem, where the stem ends, to the song (which may have ended too).
 
     Args:
-        past: [C, N] float32.
-        decoded: [C, M] float32, what the codec makes of the end of the past and of the new codes.
-        start: the sample of the past at which `decoded` begins; a crossfade or more before its end, if it can.
-        sample_rate: Hz.
+        player: who plays.
+        song: [C, N] float32.
+        sample_rate: Hz of song and stem.
+        take: how; its instrument is what the past is: `all` for a whole song.
+        grid: the song's beats, extrapolated past its end; None if unknown.
+        seconds: how much is played.
+        stem: [C, N'] float32, the stem's past; None: the song is its own past and nothing else is heard.
+        progress: called with frames done and frames to do.
 
     Returns:
-        [C, start + M].
+        Its `stem` is what was played, `seconds` long; its `mix` the past with that joined on, and the song if it is
+        another one.
 
     Raises:
-        ValueError: `decoded` doesn't reach from within the past to beyond its end.
+        InputError: a past shorter than a frame.
+        UsageError: as `Accompanist.accompany`.
     """
-    end, length = past.shape[1], decoded.shape[1]
-    if not 0 <= start <= end <= start + length:
-        raise ValueError(f"decoded covers {start}..{start + length}, but must hold the end of the past, {end}")
-    fade = min(round(_FADE_S * sample_rate), end - start)
-    decoded = decoded * level_match(past[:, start:], decoded[:, : end - start], sample_rate)
-    rising = (0.5 - 0.5 * np.cos(np.pi * (np.arange(fade) + 0.5) / max(fade, 1))).astype(np.float32)
-    inside = end - start - fade
-    crossed = past[:, end - fade :] * (1 - rising) + decoded[:, inside : inside + fade] * rising
-    joined = np.concatenate([past[:, : end - fade], crossed, decoded[:, inside + fade :]], axis=1)
-    return joined.astype(np.float32)
-
-
-def level_match(true: Audio, copy: Audio, sample_rate: int) -> float:
-    """The gain that makes the last second of the copy as loud as that of the true wave; 1 where either is silent."""
-    last = round(_LEVEL_S * sample_rate)
-    true_rms, copy_rms = (float(np.sqrt(np.mean(np.square(x[:, -last:]))) if x.shape[1] else 0.0) for x in (true, copy))
-    if min(true_rms, copy_rms) < 1e-4:
-        return 1.0
-    limit = 10 ** (_MAX_GAIN_DB / 20)
-    return float(np.clip(true_rms / copy_rms, 1 / limit, limit))
+    clock, spec = Stopwatch(), player.codec.spec
+    past, gain = song if stem is None else stem, hearing_gain(song)
+    length = past.shape[1] + round(seconds * sample_rate)
+    with clock.part("codec"):
+        heard = player.at_codec_rate(past * gain, sample_rate)
+        whole = heard.shape[2] // spec.hop
+        if whole == 0:
+            raise InputError("too_short", f"{past.shape[1]} samples, but a frame needs {spec.hop}", "the past")
+        prompt = encode_song(player.codec, heard[..., : whole * spec.hop])
+    with clock.part("features"):
+        power = None if stem is None else player.hear(player.at_codec_rate(song * gain, sample_rate))
+    frames = spec.num_frames(round(length / sample_rate * spec.sample_rate))
+    codes = player.play_codes(frames, take, clock, power=power, grid=grid, prompt=prompt, progress=progress)
+    with clock.part("codec"):
+        first = max(0, whole - _WARM_UP_FRAMES)
+        decoded = player.at_song_rate(decode_song(player.codec, codes[..., first:])[0], sample_rate, len(past)) / gain
+        joined = fit(join(past, decoded, round(first / spec.frame_rate * sample_rate), sample_rate), length)
+    mix = joined if stem is None else joined + fit(to_channels(song, len(past)), length)
+    return player.finish(joined[:, past.shape[1] :], mix, codes, sample_rate, take, clock)

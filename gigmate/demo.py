@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gigmate.accompanist import Accompanist, Take
+from gigmate.accompanist import Accompanist
 from gigmate.audio import Audio, read_audio, write_wav
 from gigmate.config.cli import guarded
 from gigmate.evaluation.picture import draw_spectrograms
@@ -19,6 +19,7 @@ from gigmate.music.band import compose, render_song
 from gigmate.music.instruments import INSTRUMENTS
 from gigmate.music.tracker import track_beats
 from gigmate.offline import fresh_folder, save
+from gigmate.performance import Take
 
 DEMO_SEED = 7_000_013
 """Outside the seeds of `conf/data`; a test checks that its progressions are kept for validation."""

@@ -10,14 +10,16 @@ import numpy as np
 from omegaconf import DictConfig
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gigmate.accompanist import SHIPPED, Accompanist, Performance, Take
+from gigmate.accompanist import SHIPPED, Accompanist
 from gigmate.audio import Audio, list_audio, read_audio, resample, to_channels, write_wav
 from gigmate.config.registry import build
+from gigmate.continuation import continue_song
 from gigmate.device import resolve
 from gigmate.errors import GigmateError, InputError, UsageError, printable
 from gigmate.files.atomic import write_bytes
 from gigmate.music.grid import BeatGrid
 from gigmate.music.tracker import track_beats
+from gigmate.performance import Performance, Take
 
 log = logging.getLogger(__name__)
 
@@ -139,8 +141,8 @@ def _continue(
         stem = to_channels(resample(own.wave, own.sample_rate, song.sample_rate), song.wave.shape[0])
         left_s = (song.wave.shape[1] - stem.shape[1]) / song.sample_rate
         seconds = cfg.seconds or (left_s if left_s >= 1.0 else _CONTINUE_S)
-    return player.continue_song(
-        song.wave, song.sample_rate, take, grid=grid, seconds=seconds, stem=stem, progress=progress
+    return continue_song(
+        player, song.wave, song.sample_rate, take, grid=grid, seconds=seconds, stem=stem, progress=progress
     )
 
 

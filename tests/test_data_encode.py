@@ -4,9 +4,10 @@ import torch
 from data_fakes import HOP, RATE, SPEC, FakeCodec, FakeSource, K, fake_encoder
 
 from gigmate.codec.features import MixFeatures
-from gigmate.data.encode import AudioEncoder, Stopwatch, TokenEncoder, active_frames
+from gigmate.data.encode import AudioEncoder, TokenEncoder, active_frames
 from gigmate.data.song import conform
 from gigmate.errors import InputError
+from gigmate.stopwatch import Stopwatch
 
 
 def stems_of(number: int = 0) -> dict[str, np.ndarray]:

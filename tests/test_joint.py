@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gigmate.continuation import join, level_match
+from gigmate.joint import join, level_match
 
 RATE = 24_000
 

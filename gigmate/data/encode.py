@@ -1,9 +1,5 @@
 """From stems to records: the two kinds of shards."""
 
-import time
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,28 +11,13 @@ from gigmate.codec.features import NUM_FEATURES, MixFeatures
 from gigmate.data.song import StemWaves
 from gigmate.data.store import Recipe
 from gigmate.music.grid import BEAT_FEATURES, BeatGrid
+from gigmate.stopwatch import Stopwatch
 
 AUDIO_SAMPLE_RATE = 24_000
 """Hz of audio shards: that of the compact codec, the one codec that is trained here."""
 
 ACTIVE_DB = -50.0
 ACTIVE_HOLD_S = 0.5
-
-
-class Stopwatch:
-    """Seconds spent per stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Count the time of the block as `name`."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] += time.perf_counter() - start
 
 
 class Encoder(Protocol):
@@ -59,7 +40,7 @@ class AudioEncoder:
 
     def encode(self, stems: StemWaves, grid: BeatGrid | None, stopwatch: Stopwatch) -> NDArray[Any]:
         """See `Encoder`; beats aren't kept."""
-        with stopwatch.stage("quantize"):
+        with stopwatch.part("quantize"):
             waves = np.stack(list(stems.values()), axis=1)
             records = np.zeros(len(waves), self.recipe.record(len(stems)))
             records["stems"] = np.rint(waves * 32767)
@@ -86,10 +67,10 @@ class TokenEncoder:
         waves = np.stack([*stems.values(), np.sum(list(stems.values()), axis=0)]).astype(np.float32)
         num_frames = self.spec.num_frames(waves.shape[1])
         records = np.zeros(num_frames, self.recipe.record(len(stems)))
-        with stopwatch.stage("codec"):
+        with stopwatch.part("codec"):
             for i, wave in enumerate(waves):  # one at a time: a song is long, and memory is what it was
                 records["codes"][:, i] = self._codes(wave)
-        with stopwatch.stage("features"):
+        with stopwatch.part("features"):
             for i, wave in enumerate(waves[:-1]):
                 power = self.features.analyse(torch.from_numpy(wave)[None, None])[0].T.numpy()
                 records["power"][:, i] = power.clip(max=np.finfo(np.float16).max)

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
-from gigmate.data.encode import AudioEncoder, Encoder, Stopwatch, TokenEncoder
+from gigmate.data.encode import AudioEncoder, Encoder, TokenEncoder
 from gigmate.data.song import SongEntry, SongSource, conform
 from gigmate.data.store import SongCard, finished_card, write_card, write_shard
 from gigmate.errors import InputError
+from gigmate.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,11 @@ def make_song(task: tuple[Job, SongEntry]) -> Made:
 def _made(job: Job, entry: SongEntry, encoder: Encoder) -> Made:
     stopwatch = Stopwatch()
     rate = encoder.recipe.sample_rate
-    with stopwatch.stage("source"):
+    with stopwatch.part("source"):
         song = job.source.load(entry, rate)
         stems = conform(song.stems, rate)
     records = encoder.encode(stems, song.grid, stopwatch)
-    with stopwatch.stage("write"):
+    with stopwatch.part("write"):
         num_bytes, sha256 = write_shard(Path(job.folder), entry.song_id, records)
         card = SongCard(
             song_id=entry.song_id,

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gigmate.accompanist import Accompanist, Take
+from gigmate.accompanist import Accompanist
 from gigmate.audio import write_wav
+from gigmate.continuation import continue_song
 from gigmate.evaluation.joint import level_jump_db, phase_step_s, spectral_jump
 from gigmate.evaluation.metrics import Mono
 from gigmate.evaluation.tables import Row, write_csv, write_report
@@ -16,6 +17,7 @@ from gigmate.model.lm import AccompanimentLM, shift_steps
 from gigmate.model.losses import token_losses
 from gigmate.music.grid import BeatGrid
 from gigmate.music.instruments import INSTRUMENTS
+from gigmate.performance import Take
 from gigmate.shapes import Codes
 
 PAST_S, NEW_S = 12.0, 10.0
@@ -37,7 +39,7 @@ def write_continuation_report(player: Accompanist, songs: list[Song], out: Path,
     scores: list[dict[str, str | float]] = []
     for index, song in enumerate(songs):
         past = song.wave[None, :joint]
-        played = player.continue_song(past, rate, Take("all", seed=seed), grid=song.grid, seconds=NEW_S)
+        played = continue_song(player, past, rate, Take("all", seed=seed), grid=song.grid, seconds=NEW_S)
         write_wav(out / "sound" / f"{song.name}.wav", played.mix, rate)
         other = songs[(index + 1) % len(songs)]
         pasted = np.concatenate([song.wave[:joint], other.wave[joint:end]])
