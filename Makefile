@@ -8,7 +8,7 @@ INSTRUMENT ?= drums
 # Spinning OpenMP threads on a busy machine make every step several times slower.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help setup setup-dev demo test test-all check format lock train-smoke weights-codec weights-lm bench clean
+.PHONY: help setup setup-dev demo test test-all check format lock train-smoke weights-codec weights-lm bench bench-peers bench-guard clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -60,8 +60,16 @@ lock: .venv/uv ## resolve the dependencies anew (versions and hashes, no address
 train-smoke: .venv/core ## prepare a few practice songs and train some steps
 	$(BIN)/python train.py experiment=smoke
 
-bench: .venv/core ## speed of decoding and of the whole chain on this machine
+bench: .venv/core ## speed of decoding beside the peers, of the chain, and what grows (15 minutes, on a quiet machine)
+	for part in decode parts quality startup growth; do $(BIN)/python -m experiments.speed.$$part || exit; done
+	$(BIN)/python -m experiments.speed.decode --threads 2 --only small
 	$(BIN)/python -m experiments.bench
+
+bench-peers: .venv/dev ## fetch the peers of `make bench`; without their dependencies, which pin older versions
+	$(BIN)/uv pip install -q --no-deps --target .venv/peers audiocraft==1.3.0 moshi==0.2.13
+
+bench-guard: .venv/core ## fail if a fast path has lost a fifth of its lead over the plain one (a minute)
+	$(BIN)/python -m experiments.speed.guard
 
 clean: ## remove what runs and tests left; keeps .venv
 	rm -rf runs outputs multirun reports build *.egg-info .ruff_cache .pytest_cache

@@ -1,21 +1,20 @@
-"""How fast the whole chain is on this machine, part by part: `make bench`.
+"""How fast the whole chain is on this machine, part by part: `python -m experiments.bench`, one part of `make bench`.
 
 Every part is timed in interleaved rounds, after one round that isn't counted; the table has medians with their range.
 The model's weights are those that ship; speed doesn't depend on them.
 """
 
-import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from experiments.speed.report import write
 from gigmate.accompanist import Accompanist
+from gigmate.device import Device
 from gigmate.evaluation.tables import Row, markdown
 from gigmate.music.band import compose, render_song
 from gigmate.music.tracker import track_beats
@@ -31,14 +30,18 @@ def parts(player: Accompanist) -> dict[str, Callable[[], object]]:
     wave = torch.from_numpy(song)[None]
     codes = player.codec.encode(wave)
     grid = track_beats(song, _RATE)
+    exact = Accompanist.load(device=Device(weights="float32"))
+    plain = Accompanist.load(device=Device(weights=None))
     return {
         "practice band: compose and render 5 stems": lambda: render_song(compose(_SEED, _SECONDS), _RATE),
         "beat tracker": lambda: track_beats(song, _RATE),
         "mix features": lambda: player.features.analyse(wave),
         "codec: encode": lambda: player.codec.encode(wave),
         "codec: decode": lambda: player.codec.decode(codes),
-        "song to stem, beats given": lambda: player.accompany(song, _RATE, Take(), grid=grid),
-        "song to stem, guidance 2": lambda: player.accompany(song, _RATE, Take(guidance_scale=2.0), grid=grid),
+        "song to stem, guidance 3": lambda: player.accompany(song, _RATE, Take(), grid=grid),
+        "song to stem, no guidance": lambda: player.accompany(song, _RATE, Take(guidance_scale=1.0), grid=grid),
+        "song to stem, guidance 3, float32": lambda: exact.accompany(song, _RATE, Take(), grid=grid),
+        "song to stem, guidance 3, plain model": lambda: plain.accompany(song, _RATE, Take(), grid=grid),
     }
 
 
@@ -61,22 +64,12 @@ def measure(timed: dict[str, Callable[[], object]], rounds: int) -> list[Row]:
     ]
 
 
-def machine() -> str:
-    """This machine in a line."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        model = names[0] if names else model
-    return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
 def main() -> None:
-    """Measure and print the table."""
+    """Measure, print and keep the table."""
+    torch.set_num_threads(1)
     rows = measure(parts(Accompanist.load()), _ROUNDS)
-    sys.stdout.write(f"{machine()}; {_ROUNDS} rounds of {_SECONDS:g} s\n\n{markdown(rows)}")
+    write("chain", rows, threads=1, rounds=_ROUNDS, seconds=_SECONDS)
+    sys.stdout.write(markdown(rows))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from gigmate.errors import UsageError
 from gigmate.generation.offline import generate
 from gigmate.model.conditions import FrameConditions
 from gigmate.model.lm import AccompanimentLM
+from gigmate.model.stepper import equip
 from gigmate.music.grid import BeatGrid
 from gigmate.music.instruments import INSTRUMENTS
 from gigmate.performance import Audio, Performance, Take, fit, headroom_gain, hearing_gain
@@ -59,6 +60,8 @@ class Accompanist:
         device = device or Device()
         use_threads(device)
         loaded = load_lm(ckpt or SHIPPED, device.device)
+        if device.weights is not None:
+            equip(loaded.model, device.weights)
         own = load_codec(codec or config_of(loaded.codec), device.codec_device)
         check_codec(loaded.codec, own.spec, ckpt or SHIPPED)
         return cls(loaded.model, own, device.dtype)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -24,12 +24,15 @@ class Device:
         dtype: of the model's weights and activations.
         codec_device: of the codec, which always computes in float32.
         threads: CPU threads; None: as torch finds best.
+        weights: how the model's weights are held for playing step by step, `int8` or `float32`; None: as they are. Only
+            for a CPU that computes in float32.
     """
 
     device: torch.device = _CPU
     dtype: torch.dtype = torch.float32
     codec_device: torch.device = _CPU
     threads: int | None = None
+    weights: Literal["int8", "float32"] | None = "int8"
 
 
 def available() -> tuple[str, ...]:
@@ -57,7 +60,7 @@ def resolve(config: Mapping[str, Any]) -> Device:
     """The device of a run.
 
     Args:
-        config: the settings of the group `device`: name, codec (None: the same), dtype, threads.
+        config: the settings of the group `device`: name, codec (None: the same), dtype, threads, weights.
 
     Raises:
         MachineError: a device that isn't there, or a number type that it doesn't have.
@@ -68,7 +71,8 @@ def resolve(config: Mapping[str, Any]) -> Device:
         raise MachineError(
             "no_dtype", "float16 is slower than float32 on a CPU", "device.dtype", "choose float32 or bfloat16"
         )
-    return Device(torch.device(name), _DTYPES[config["dtype"]], torch.device(codec), config["threads"])
+    weights = config["weights"] if name == "cpu" and config["dtype"] == "float32" else None
+    return Device(torch.device(name), _DTYPES[config["dtype"]], torch.device(codec), config["threads"], weights)
 
 
 def use_threads(device: Device) -> None:

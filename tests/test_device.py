@@ -6,7 +6,7 @@ import torch
 from gigmate import device
 from gigmate.errors import MachineError
 
-CPU = {"name": "cpu", "codec": None, "dtype": "float32", "threads": None}
+CPU = {"name": "cpu", "codec": None, "dtype": "float32", "threads": None, "weights": "int8"}
 
 
 def test_a_device_that_is_not_there_is_an_error_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:

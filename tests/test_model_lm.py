@@ -7,7 +7,7 @@ from reporting import Report
 from tiny_models import K, V, as_inputs, from_inputs, random_frames, random_steps, tiny_model
 from torch import Tensor
 
-from gigmate.model.conditions import FrameConditions, step_conditions
+from gigmate.model.conditions import AHEAD_FRAMES, SLOW_FRAMES, FrameConditions, step_conditions
 from gigmate.model.config import PATTERNS
 from gigmate.model.lm import AccompanimentLM, shift_steps
 from gigmate.model.losses import token_losses
@@ -69,8 +69,10 @@ def test_no_codebook_hears_beyond_its_frame_plus_lookahead(name: str, lookahead:
             assert max(heard, default=-9) <= t + lookahead
             given = set()
             for earlier in range(step + 1):
-                oldest = earlier // pattern.period - pattern.max_delay
-                given |= {oldest + lookahead} | ({oldest} if lookahead >= 0 else set())
+                newest = earlier // pattern.period
+                last = newest - pattern.max_delay + lookahead
+                taps = (last, min(newest, last), min(newest + AHEAD_FRAMES, last)) if lookahead >= 0 else (last,)
+                given |= {frame - back for frame in taps if frame in range(num_frames) for back in range(SLOW_FRAMES)}
             assert heard == given & set(range(num_frames))
 
 

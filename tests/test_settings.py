@@ -72,7 +72,7 @@ def test_every_range_has_two_finite_ends() -> None:
 
 
 def test_seeds_are_those_of_every_generator() -> None:
-    for rules in ROOTS.values():
+    for rules in (rules for name, rules in ROOTS.items() if name != "serve"):  # there each session brings its own
         seed = rules["seed"]
         assert [seed.fault(value) is None for value in (0, 2**32 - 1, -1, 2**32)] == [True, True, False, False]
 

@@ -5,6 +5,7 @@ configs by them, `--help` prints them.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from gigmate.config.rules import Absent, Bool, Choice, Either, Float, Int, Many, Rule, Target, Text
@@ -108,6 +109,7 @@ _MODULE = _group(
     condition_dropout=_SHARE,
     beat_dropout=_SHARE,
     past_dropout=_SHARE,
+    hearing_weight=Float(0, 100),
     codebook_weights=Many(Float(0, 100), 1, 64, optional=True),
     sample_every_steps=_NUM_STEPS,
     sample_s=Float(0.1, 120),
@@ -147,6 +149,7 @@ _DEVICE = _group(
     codec=Choice(_DEVICES, optional=True),
     dtype=Choice(("float32", "bfloat16", "float16")),
     threads=Int(1, 1024, optional=True),
+    weights=Choice(("int8", "float32"), help="how a CPU holds them for playing: int8 is faster"),
 )
 _CALLBACKS = _group(
     "callbacks",
@@ -221,13 +224,36 @@ _GENERATE: Rules = {
     "force": _FORCE,
 }
 _EVALUATE: Rules = {
-    "what": Choice(("codec", "training", "continuation"), help="which report"),
+    "what": Choice(("codec", "training", "continuation", "listening", "adherence"), help="which report"),
     "input": Text("an audio file or a folder of them", optional=True, help="recordings to take besides the data set"),
+    "folders": Many(_FOLDER, 1, 64),
+    "instruments": Many(Choice(INSTRUMENTS), 1, len(INSTRUMENTS)),
+    "lookahead_s": Many(Float(-10, 10), 1, 16),
+    "seconds": Float(4, 3600, help="length of the excerpts"),
+    "beats": Choice(("track", "true", "none"), help="what the model is told of the beats"),
+    "guidance_scale": Float(0, 20, help="how strictly it follows the song; 1: as trained"),
+    "encoder": Text("a file", optional=True, help="the judge of fit; null: the one that ships"),
     "ckpt": _CKPT,
     "out": Text("a folder", optional=True, help="where the report goes; null: runs/evaluate/<what>"),
     "limit": _LIMIT,
     "seed": _SEED,
     "force": _FORCE,
+}
+
+_NAMES = Many(Text("a name", max_length=255), 0, 64)
+_SERVE: Rules = {
+    "host": Text("an address", max_length=255, help="where to listen; beyond this machine a token is needed"),
+    "port": Int(0, 65_535, help="TCP port; 0: any that is free"),
+    "capacity": Int(1, 1024, help="live sessions at once"),
+    "token": Text("a token", optional=True, max_length=256, help="what clients must show; null: nothing"),
+    "hosts": replace(_NAMES, help="further names (name:port) under which browsers reach it"),
+    "origins": replace(_NAMES, help="further origins (https://name) whose pages may use it"),
+    "ckpt": _CKPT,
+    "drain_s": Float(0, 600, help="how long sessions may play on after SIGTERM"),
+    "max_upload_mb": Int(1, 1024, help="largest body of a request, MiB"),
+    "max_seconds": Float(1, 3600, help="longest song that is played to"),
+    "predict_queue": Int(1, 1024, help="predictions that may wait or run; further ones are refused"),
+    "connects_per_s": Float(0.1, 10_000, help="live connections per address"),
 }
 
 _PREPARE_ALL: Rules = {**_PREPARE, **_PATHS, **_DATA, **_CODEC, **_DEVICE}
@@ -254,6 +280,7 @@ ROOTS: Mapping[str, Rules] = MappingProxyType(
         "train": _TRAIN_ALL,
         "prepare": _PREPARE_ALL,
         "generate": {**_GENERATE, **_PATHS, **_SAMPLER, **_DEVICE, **_CODEC_OR_NULL},
+        "serve": {**_SERVE, **_PATHS, **_DEVICE, **_CODEC_OR_NULL},
         "evaluate": {**_EVALUATE, **_PATHS, **_DATA, **_DEVICE, **_CODEC_OR_NULL},
     }
 )

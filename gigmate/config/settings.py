@@ -133,7 +133,8 @@ def check(config: Any, root: str) -> dict[str, Any]:
             )
         if value == "???" or rules[key].fault(value) is not None:
             raise _bad(value, key, rules[key])
-    _CROSS_CHECKS[root](flat)
+    if root in _CROSS_CHECKS:
+        _CROSS_CHECKS[root](flat)
     return resolved
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from gigmate.generation.controls import RowControls
 from gigmate.generation.guidance import Guidance
 from gigmate.generation.sampler import Sampler
 from gigmate.generation.step_decoder import FREE, StepDecoder
@@ -23,19 +24,19 @@ class FrameGenerator:
 
     Args:
         model: in eval mode, with a streamable pattern.
-        sampler: how codes are drawn.
+        sampler: how codes are drawn; `RowControls` say it for each row, guidance included.
         batch: B.
         guidance: how strongly conditions are followed.
         max_chunk: steps that a prefill feeds at once.
 
     Raises:
-        ValueError: the model is in training mode, or its pattern can't be streamed.
+        ValueError: the model is in training mode, its pattern can't be streamed, or what `RowControls` say doesn't fit.
     """
 
     def __init__(
         self,
         model: AccompanimentLM,
-        sampler: Sampler,
+        sampler: Sampler | RowControls,
         *,
         batch: int = 1,
         guidance: Guidance | None = None,
@@ -55,22 +56,36 @@ class FrameGenerator:
         return self.pattern.max_delay
 
     def step(
-        self, conditions: StepConditions, generators: Sequence[torch.Generator], active: Mask | None = None
+        self,
+        conditions: StepConditions,
+        generators: Sequence[torch.Generator],
+        active: Mask | None = None,
+        plan: Tensor | None = None,
     ) -> Tensor | None:
         """Go on by one frame.
 
         Args:
-            conditions: those of this call, S = 1.
-            generators: one a row, on the CPU.
-            active: [B] bool on the CPU, the rows that go on; None for all. The others stay as they are.
+            conditions: those of this call, S = 1, for the first b <= B rows. The other rows cost nothing and stay as
+                they are.
+            generators: one a row, on the CPU; those beyond b aren't touched.
+            active: [b] bool on the CPU, the rows of these that go on; None for all. The others stay as they are.
+            plan: [b, K] on the CPU: codes that this call's codebooks are to be, whatever frame each of them is of, or
+                `FREE` to draw them. Silence in all K for max_delay + 1 calls is a whole frame of silence.
 
         Returns:
-            Codes [B, K] of frame c, special ids in rows that complete none; None if no row does.
+            Codes [b, K] of frame c, special ids in rows that complete none; None if no row does.
+
+        Raises:
+            ValueError: more rows than there are.
         """
-        frame = None
+        frame, num_rows = None, conditions.batch
+        if num_rows > len(self._line.num_steps):
+            raise ValueError(f"conditions of {num_rows} rows, but the generator has {len(self._line.num_steps)}")
         for _ in range(self.pattern.period):
-            plan = self._plan().to(self._decoder.device)
-            frame = self._line.push(self._decoder.step(plan, conditions, generators, active), active)
+            given = self._plan(num_rows)
+            given = given if plan is None else torch.where(given == FREE, plan, given)
+            step = self._decoder.step(given.to(self._decoder.device), conditions, generators, active)
+            frame = self._line.push(step, active)
         return frame
 
     def prefill(self, codes: Codes, conditions: StepConditions) -> None:
@@ -112,15 +127,16 @@ class FrameGenerator:
         self._line.reset(rows)
         self._prompt_rest[slice(None) if rows is None else rows] = FREE
 
-    def _plan(self) -> Tensor:
-        """[B, K]: what the pattern, or a past that was given, says of the coming step."""
-        since_first = self._line.num_steps[:, None] - self._offsets
+    def _plan(self, num_rows: int) -> Tensor:
+        """[b, K]: what the pattern, or a past that was given, says of the coming step of the first b rows."""
+        num_steps, rest = self._line.num_steps[:num_rows], self._prompt_rest[:num_rows]
+        since_first = num_steps[:, None] - self._offsets
         has_code = (since_first >= 0) & (since_first % self.pattern.period == 0)
         plan = torch.where(has_code, FREE, self._special_id)
-        place = self._line.num_steps - self._prompt_steps
-        if self._prompt_rest.shape[2] == 0 or int(place.min()) >= self._prompt_rest.shape[2]:
+        place = num_steps - self._prompt_steps
+        if rest.shape[2] == 0 or int(place.min()) >= rest.shape[2]:
             return plan
-        inside = (place >= 0) & (place < self._prompt_rest.shape[2])
-        index = place.clamp(0, self._prompt_rest.shape[2] - 1)[:, None, None].expand(-1, plan.shape[1], 1)
-        known = self._prompt_rest.gather(2, index)[:, :, 0]
+        inside = (place >= 0) & (place < rest.shape[2])
+        index = place.clamp(0, rest.shape[2] - 1)[:, None, None].expand(-1, plan.shape[1], 1)
+        known = rest.gather(2, index)[:, :, 0]
         return torch.where(inside[:, None] & (known != FREE), known, plan)

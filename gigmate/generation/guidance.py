@@ -46,23 +46,29 @@ class Guidance:
         return tuple(view for view in views if view[0] != 0)
 
     def repeat(self, rows: Tensor) -> Tensor:
-        """[B, ...] -> [views * B, ...]: the same rows for each view."""
-        return rows if len(self.views) == 1 else torch.cat([rows] * len(self.views))
+        """[B, ...] -> [B * views, ...]: each row once for each view, one after the other.
+
+        So the first rows of a batch are the first ones of its cache as well.
+        """
+        return rows if len(self.views) == 1 else rows.repeat_interleave(len(self.views), dim=0)
 
     def expand(self, conditions: StepConditions) -> StepConditions:
-        """Conditions of B rows -> of views * B rows, each view without what it isn't to know."""
+        """Conditions of B rows -> of B * views rows, each view without what it isn't to know."""
         views = [without(conditions, mix=not mix, beats=not beats) for _, mix, beats in self.views]
         if len(views) == 1:
             return views[0]
         names = [field.name for field in fields(StepConditions)]
-        return StepConditions(*(torch.cat([getattr(view, name) for view in views]) for name in names))
+        return StepConditions(
+            *(torch.stack([getattr(view, name) for view in views], dim=1).flatten(0, 1) for name in names)
+        )
 
-    def blend(self, logits: Tensor) -> Tensor:
-        """Logits [views * B, K, V] -> [B, K, V]."""
+    def blend(self, logits: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Logits [B * views, K, V] -> [B, K, V]; `weights` [B, views] are those of each row, if they differ."""
         if len(self.views) == 1:
             return logits
-        weights = torch.tensor([weight for weight, _, _ in self.views], device=logits.device)
-        return torch.einsum("v,vbkc->bkc", weights, logits.float().unflatten(0, (len(self.views), -1)))
+        if weights is None:
+            weights = torch.tensor([[weight for weight, _, _ in self.views]], device=logits.device)
+        return (logits.float().unflatten(0, (-1, len(self.views))) * weights[:, :, None, None]).sum(dim=1)
 
 
 def without(conditions: StepConditions, *, mix: bool = False, beats: bool = False) -> StepConditions:

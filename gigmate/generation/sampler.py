@@ -57,7 +57,7 @@ class TopK:
         if self.temperature == 0:
             return logits.argmax(dim=-1)
         values, codes = logits.float().topk(min(self.k, logits.shape[-1]), dim=-1)
-        return _pick((values / self.temperature).softmax(dim=-1), codes, uniform)
+        return pick((values / self.temperature).softmax(dim=-1), codes, uniform)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class TopP:
             return logits.argmax(dim=-1)
         probabilities, codes = (logits.float() / self.temperature).softmax(dim=-1).sort(dim=-1, descending=True)
         before = probabilities.cumsum(dim=-1) - probabilities
-        return _pick(probabilities.masked_fill(before >= self.p, 0.0), codes, uniform)
+        return pick(probabilities.masked_fill(before >= self.p, 0.0), codes, uniform)
 
 
 def row_generators(seed: int, batch: int) -> list[torch.Generator]:
@@ -105,7 +105,7 @@ def draw_uniform(generators: Sequence[torch.Generator], num_codebooks: int, acti
     return uniform
 
 
-def _pick(probabilities: Tensor, codes: Tensor, uniform: Tensor) -> Tensor:
+def pick(probabilities: Tensor, codes: Tensor, uniform: Tensor) -> Tensor:
     """The code at which the running sum of `probabilities` (any total, zeros last) passes the uniform share of it."""
     running = probabilities.cumsum(dim=-1)
     # The share stays below the total, for float32 draws are at most 1 - 2^-24: the place is that of a possible code.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from gigmate.generation.controls import RowControls
 from gigmate.generation.guidance import Guidance
 from gigmate.generation.sampler import Sampler, draw_uniform
 from gigmate.model.conditions import StepConditions
@@ -21,19 +22,19 @@ class StepDecoder:
 
     Args:
         model: in eval mode.
-        sampler: how codes are drawn.
+        sampler: how codes are drawn; `RowControls` say it for each row, guidance included.
         batch: B.
         guidance: how strongly conditions are followed.
         max_chunk: steps that a prefill feeds at once.
 
     Raises:
-        ValueError: the model is in training mode.
+        ValueError: the model is in training mode, or what `RowControls` say doesn't fit.
     """
 
     def __init__(
         self,
         model: AccompanimentLM,
-        sampler: Sampler,
+        sampler: Sampler | RowControls,
         *,
         batch: int = 1,
         guidance: Guidance | None = None,
@@ -41,6 +42,10 @@ class StepDecoder:
     ) -> None:
         if model.training:
             raise ValueError("the model is in training mode: call model.eval() before generating with it")
+        if isinstance(sampler, RowControls):
+            if guidance is not None or sampler.batch != batch:
+                raise ValueError(f"controls of {sampler.batch} rows with their guidance given for {batch} rows")
+            guidance = sampler.guidance
         self._model, self._sampler, self._guidance = model, sampler, guidance or Guidance()
         self._cache = model.new_cache(batch * len(self._guidance.views), max_chunk)
         shape = (batch, model.config.num_codebooks)
@@ -62,26 +67,33 @@ class StepDecoder:
         """Make the next step.
 
         Args:
-            plan: [B, K] int64: `FREE` where a code is to be drawn, else the id that stands there.
-            conditions: those of this step, S = 1.
+            plan: [b, K] int64: `FREE` where a code is to be drawn, else the id that stands there. With b < B only the
+                first b rows are computed; the others stay as they are.
+            conditions: those of this step and these rows, S = 1.
             generators: one a row.
-            active: [B] bool on the CPU, the rows that go on; None for all. Others stay as they are.
+            active: [b] bool on the CPU, those of them that go on; None for all. The others stay as they are.
 
         Returns:
-            [B, K] int64, the step; rows that aren't active mean nothing.
+            [b, K] int64, the step; rows that aren't active mean nothing.
         """
         rows = None if active is None else active.to(self.device)
-        logits = self._model(
-            self._guidance.repeat(self._previous)[:, :, None],
-            self._guidance.expand(conditions),
-            self._cache,
-            None if rows is None else self._guidance.repeat(rows),
-        )[:, :, 0]
-        uniform = draw_uniform(generators, plan.shape[1], active).to(self.device)
-        drawn = self._sampler(self._guidance.blend(logits), uniform)
+        previous = self._previous[: len(plan)]
+        logits = self._logits(previous, conditions, None if rows is None else self._guidance.repeat(rows))
+        uniform = draw_uniform(generators[: len(plan)], plan.shape[1], active).to(self.device)
+        if isinstance(self._sampler, RowControls):
+            drawn = self._sampler.choose(logits, uniform)
+        else:
+            drawn = self._sampler(self._guidance.blend(logits), uniform)
         step = torch.where(plan == FREE, drawn, plan)
-        self._previous = step if rows is None else torch.where(rows[:, None], step, self._previous)
+        previous.copy_(step if rows is None else torch.where(rows[:, None], step, previous))
         return step
+
+    def _logits(self, previous: Tensor, conditions: StepConditions, active: Mask | None) -> Tensor:
+        """[b * views, K, V]."""
+        if self._model.stepper is not None:
+            return self._model.stepper.logits(previous, conditions, self._guidance, self._cache, active)
+        steps, expanded = self._guidance.repeat(previous)[:, :, None], self._guidance.expand(conditions)
+        return self._model(steps, expanded, self._cache, active)[:, :, 0]
 
     @torch.inference_mode()
     def prefill(self, steps: Steps, conditions: StepConditions) -> None:
@@ -92,7 +104,7 @@ class StepDecoder:
             part = self._guidance.expand(conditions.at(slice(start, stop)))
             self._model(self._guidance.repeat(before[:, :, start:stop]), part, self._cache)
         if steps.shape[2]:
-            self._previous = steps[:, :, -1]
+            self._previous = steps[:, :, -1].clone()
 
     def fork(self) -> "StepDecoder":
         """A copy that goes its own way with the same model."""

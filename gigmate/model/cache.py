@@ -38,7 +38,8 @@ class Claim:
 class KVCache:
     """The past of a batch, passed to the model as an argument and changed in place.
 
-    Rows keep their own position: each can be reset, or held back for a step, while the others go on.
+    Rows keep their own position: each can be reset, or held back for a step, while the others go on. A pass may also be
+    of the first rows alone: it costs as if the others weren't there.
 
     Args:
         num_layers: L.
@@ -65,9 +66,11 @@ class KVCache:
     ) -> None:
         self.window, self.max_chunk = window, max_chunk
         self.capacity = window + max_chunk - 1
-        shape = (num_layers, batch, num_heads, self.capacity, head_dim)
-        self.keys = torch.zeros(shape, device=device, dtype=dtype)
-        self.values = torch.zeros_like(self.keys)
+        shape = (num_layers, 2, batch, num_heads, self.capacity, head_dim)
+        self._past = torch.zeros(shape, device=device, dtype=dtype)
+        """[L, 2, B, H, M, E], keys and values side by side: a layer's step is written by one operation."""
+        rows = torch.arange(2 * batch * num_heads, device=device).view(2, batch, num_heads).transpose(0, 1)
+        self._first_rows = rows * self.capacity  # [B, 2, H]: where each ring begins if E is the last of two dimensions
         self.positions = torch.full((batch, self.capacity), -1, device=device)
         self.next_position = torch.zeros(batch, dtype=torch.int64, device=device)
         self._num_used = 0  # slots that any row may have filled: short pasts cost less, and no read-back is needed
@@ -77,42 +80,68 @@ class KVCache:
         """B."""
         return self.positions.shape[0]
 
-    def claim(self, num_steps: int, active: Mask | None = None) -> Claim:
-        """Take places for the next `num_steps` steps.
+    @property
+    def keys(self) -> Tensor:
+        """[L, B, H, M, E], a view."""
+        return self._past[:, 0]
 
-        Rows that are not `active` [B] compute like the others, but stay where they are. What they leave in their places
-        lies in the future of their next step: it is not seen, and written over before it could be.
+    @property
+    def values(self) -> Tensor:
+        """[L, B, H, M, E], a view."""
+        return self._past[:, 1]
+
+    def claim(self, num_steps: int, active: Mask | None = None, *, num_rows: int | None = None) -> Claim:
+        """Take places for the next `num_steps` steps of the first `num_rows` rows; None: of all.
+
+        Those of them that are not `active` [num_rows] compute like the others, but stay where they are. What they leave
+        in their places lies in the future of their next step: it is not seen, and written over before it could be.
 
         Raises:
-            ValueError: more steps than `max_chunk`.
+            ValueError: more steps than `max_chunk`, or more rows than there are.
         """
+        num_rows = self.batch if num_rows is None else num_rows
         if num_steps > self.max_chunk:
             raise ValueError(f"{num_steps} steps at once, but this cache is exact for at most {self.max_chunk}")
-        positions = self.next_position[:, None] + torch.arange(num_steps, device=self.positions.device)
+        if num_rows > self.batch:
+            raise ValueError(f"{num_rows} rows at once, but this cache has {self.batch}")
+        next_position, known = self.next_position[:num_rows], self.positions[:num_rows]
+        positions = next_position[:, None] + torch.arange(num_steps, device=self.positions.device)
         slots = positions % self.capacity
-        self.positions.scatter_(1, slots, positions)
+        known.scatter_(1, slots, positions)
         self._num_used = min(self._num_used + num_steps, self.capacity)
-        distance = positions[:, :, None] - self.positions[:, None, : self._num_used]
-        seen = (distance >= 0) & (distance < self.window) & (self.positions[:, None, : self._num_used] >= 0)
-        self.next_position = self.next_position + (num_steps if active is None else num_steps * active)
+        distance = positions[:, :, None] - known[:, None, : self._num_used]
+        seen = (distance >= 0) & (distance < self.window) & (known[:, None, : self._num_used] >= 0)
+        next_position += num_steps if active is None else num_steps * active
         return Claim(positions, slots, seen[:, None])
 
     def append(self, layer: int, keys: Tensor, values: Tensor, claim: Claim) -> tuple[Tensor, Tensor]:
         """Store a layer's [B, H, S, E] in the claimed places; returns all its keys and values, [B, H, used, E]."""
         index = claim.slots[:, None, :, None].expand_as(keys)
-        self.keys[layer].scatter_(2, index, keys.to(self.keys.dtype))
-        self.values[layer].scatter_(2, index, values.to(self.values.dtype))
+        rows, used = len(keys), claim.mask.shape[-1]
+        for store, new in zip(self._past[layer, :, :rows].unbind(), (keys, values), strict=True):
+            store.scatter_(2, index, new.to(store.dtype))
+        return self._past[layer, 0, :rows, :, :used], self._past[layer, 1, :rows, :, :used]
+
+    def rows_of(self, claim: Claim) -> Tensor:
+        """Where `append_step` is to write a claim of one step: [B * 2 * H], for all layers the same."""
+        return (self._first_rows[: len(claim.slots)] + claim.slots[:, :, None]).flatten()
+
+    def append_step(self, layer: int, heads: Tensor, rows: Tensor, claim: Claim) -> tuple[Tensor, Tensor]:
+        """As `append`, for one step whose keys and values lie side by side: `heads` [B, 2 * H, E]."""
+        past = self._past[layer]
+        past.view(-1, past.shape[-1]).index_copy_(0, rows, heads.reshape(-1, heads.shape[-1]))
         used = claim.mask.shape[-1]
-        return self.keys[layer, :, :, :used], self.values[layer, :, :, :used]
+        return past[0, : len(heads), :, :used], past[1, : len(heads), :, :used]
 
     def fork(self) -> "KVCache":
         """A copy that goes its own way."""
         return copy.deepcopy(self)
 
     def reset(self, rows: Mask | None = None) -> None:
-        """Forget the past of `rows` [B] bool, or of all."""
+        """Forget the past of `rows` [B] bool, or of all: they are as new to the last bit."""
         chosen = torch.ones_like(self.next_position, dtype=torch.bool) if rows is None else rows
         self.positions[chosen] = -1
-        self.next_position = torch.where(chosen, 0, self.next_position)
-        if rows is None:
-            self._num_used = 0
+        self.next_position[chosen] = 0
+        # a weight of 0 for what isn't seen would let a NaN through
+        self._past[:, :, chosen] = 0.0
+        self._num_used = min(int(self.next_position.max()), self.capacity)

@@ -23,8 +23,8 @@ When the step is done, frame c is complete. The same step for L = -2, live: it m
 
 A step is given three frames of the mix, its *taps*: the newest that may be heard; the one that sounds with frame n,
 which is about to begin; and one `AHEAD_FRAMES` later, for what is coming. The last two are never beyond the newest, and
-unheard if L < 0. Each tap holds the power of its frame and the mean power of the `SLOW_FRAMES` up to it: onsets are read
-off the one, harmony off the other.
+unheard if L < 0. Each tap holds the power of its frame and the mean power of the `SLOW_FRAMES` up to it: onsets are
+read off the one, harmony off the other.
 
 Frames outside the mix that is given are *unheard*: zeroed and flagged, which is not the same as silence. In the first
 max_delay steps c is negative; nothing is complete, but with L > 0 there may be something to hear already.

@@ -38,25 +38,26 @@ class DelayLine:
         """[B] int64 on the CPU: steps pushed so far."""
 
     def push(self, step: Tensor, active: Mask | None = None) -> Tensor | None:
-        """Take a step [B, K]; return the frame [B, K] that it completes, or None if it completes none.
+        """Take a step [b, K] of the first b <= B rows; return the frame [b, K] that it completes, or None if none.
 
         Args:
             step: codes, special ids where the pattern has none.
-            active: [B] bool on the CPU, the rows that take the step; None for all. Where some rows complete a frame and
+            active: [b] bool on the CPU, the rows that take the step; None for all. Where some rows complete a frame and
                 others don't, those hold special ids.
         """
-        moved = torch.ones_like(self.num_steps) if active is None else active.long()
-        slot = (self.num_steps % self._num_held).to(step.device)[:, None, None].expand(-1, step.shape[1], 1)
-        self._held.scatter_(2, slot, step[:, :, None])  # rows that wait write the same place again when they go on
-        self.num_steps = self.num_steps + moved
+        num_steps, held = self.num_steps[: len(step)], self._held[: len(step)]
+        moved = torch.ones_like(num_steps) if active is None else active.long()
+        slot = (num_steps % self._num_held).to(step.device)[:, None, None].expand(-1, step.shape[1], 1)
+        held.scatter_(2, slot, step[:, :, None])  # rows that wait write the same place again when they go on
+        num_steps += moved
 
-        frame = self.num_steps // self._period - 1 - self._max_delay
-        is_complete = (moved > 0) & (self.num_steps % self._period == 0) & (frame >= 0)
+        frame = num_steps // self._period - 1 - self._max_delay
+        is_complete = (moved > 0) & (num_steps % self._period == 0) & (frame >= 0)
         if not bool(is_complete.any()):
             return None
         first = (frame * self._period).clamp(min=0).to(step.device)
         slots = (first[:, None] + self._offsets) % self._num_held
-        codes = self._held.gather(2, slots[:, :, None])[:, :, 0]
+        codes = held.gather(2, slots[:, :, None])[:, :, 0]
         return torch.where(is_complete.to(step.device)[:, None], codes, self._special_id)
 
     def fork(self) -> "DelayLine":
@@ -67,4 +68,4 @@ class DelayLine:
         """Begin anew in `rows` [B] bool on the CPU, or in all."""
         chosen = torch.ones(len(self.num_steps), dtype=torch.bool) if rows is None else rows
         self._held[chosen.to(self._held.device)] = self._special_id
-        self.num_steps = torch.where(chosen, 0, self.num_steps)
+        self.num_steps[chosen] = 0

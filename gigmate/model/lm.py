@@ -1,6 +1,7 @@
 """`AccompanimentLM`: from the stem's past and what is heard, the distribution of its next codes."""
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,9 @@ from gigmate.model.conditions import NUM_TAPS, StepConditions
 from gigmate.model.config import ModelConfig
 from gigmate.model.trunk import Trunk
 from gigmate.shapes import Logits, Mask, Steps
+
+if TYPE_CHECKING:
+    from gigmate.model.stepper import Stepper
 
 POWER_FLOOR = 1e-5
 """Power below which features count as silence: -50 dB against a full-scale sine."""
@@ -41,12 +45,12 @@ class ConditionEncoder(nn.Module):
             dim=-1,
         )
         instrument = self.instrument(conditions.instrument)
-        lookahead = self._lookahead_features(conditions.lookahead).to(instrument.dtype)
+        lookahead = self.lookahead_features(conditions.lookahead).to(instrument.dtype)
         whole = instrument + self.lookahead(lookahead)
         hidden = self.per_step(heard.to(whole.dtype)) + whole[:, None]
         return self.out(F.silu(hidden))
 
-    def _lookahead_features(self, lookahead: Tensor) -> Tensor:
+    def lookahead_features(self, lookahead: Tensor) -> Tensor:
         """[B] frames -> [B, 10]: its share of the scale, whether it hears what it plays to, four octaves of waves."""
         share = (lookahead.float() / self.lookahead_scale)[:, None]
         waves = share * math.pi * torch.tensor([0.5, 1.0, 2.0, 4.0], device=share.device)
@@ -71,6 +75,8 @@ class AccompanimentLM(nn.Module):
     """
 
     code_offsets: Tensor
+    stepper: "Stepper | None" = None
+    """What makes single steps in its place (`gigmate.model.stepper.equip`); None: the model itself."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -97,7 +103,7 @@ class AccompanimentLM(nn.Module):
         Args:
             previous_steps: [B, K, S] int64; place s holds step s - 1, the special id at the very first step.
             conditions: those of the steps that are predicted.
-            cache: the past, if these steps follow others; changed in place.
+            cache: the past, if these steps follow others; its first B rows are changed in place.
             active: [B] bool with a cache: rows that take part, None for all; the others' logits mean nothing.
 
         Returns:
@@ -115,6 +121,15 @@ class AccompanimentLM(nn.Module):
         embedded = self.codes(previous_steps + self.code_offsets).sum(dim=1)
         hidden = self.trunk(self.dropout(embedded + self.conditions(conditions)), cache, active)
         return self.heads(hidden).view(batch, num_steps, num_codebooks, -1).transpose(1, 2)
+
+    def hear(self, conditions: StepConditions) -> Tensor:
+        """What the conditions alone say of each step's first code: logits [B, S, V].
+
+        They go the way that they go in `forward`, past all blocks: training on this makes the ears listen whatever the
+        stem's own past would tell.
+        """
+        heard = self.trunk.norm(self.conditions(conditions))
+        return F.linear(heard, self.heads.weight[: self.config.codebook_size])
 
     def new_cache(self, batch: int, max_chunk: int = 1) -> KVCache:
         """An empty cache for `batch` rows and up to `max_chunk` steps at once, where the model's weights are."""

@@ -66,7 +66,7 @@ class Trunk(nn.Module):
         self.norm = norm(config.dim)
 
     def forward(self, hidden: Tensor, cache: KVCache | None = None, active: Mask | None = None) -> Tensor:
-        """[B, S, dim] -> [B, S, dim]; with a cache, the steps follow those that it holds.
+        """[B, S, dim] -> [B, S, dim]; with a cache, the steps follow those that its first B rows hold.
 
         Raises:
             ValueError: the cache is for another window.
@@ -84,6 +84,6 @@ class Trunk(nn.Module):
             return View(cos, sin, band(num_steps, self.window, hidden.device))
         if cache.window != self.window:
             raise ValueError(f"the cache is for a window of {cache.window} steps, the model has {self.window}")
-        claim = cache.claim(num_steps, active)
+        claim = cache.claim(num_steps, active, num_rows=len(hidden))
         cos, sin = self.positions(claim.positions)
         return View(cos, sin, claim.mask, cache, claim)

@@ -41,6 +41,7 @@ class LMModule(L.LightningModule):
         condition_dropout: share of the windows that hear no mix.
         beat_dropout: share of the windows without a beat grid.
         past_dropout: share of the windows that lose spans of the stem's own past (`gigmate.training.past`).
+        hearing_weight: of a second loss, that of the first codebook's code by the conditions alone.
         codebook_weights: how much each codebook counts in the loss; None: all the same.
         sample_every_steps: play a window after the validations that far apart; 0 for never.
         sample_s: how long.
@@ -58,6 +59,7 @@ class LMModule(L.LightningModule):
         condition_dropout: float = 0.1,
         beat_dropout: float = 0.2,
         past_dropout: float = 0.0,
+        hearing_weight: float = 0.0,
         codebook_weights: Sequence[float] | None = None,
         sample_every_steps: int = 0,
         sample_s: float = 8.0,
@@ -68,7 +70,7 @@ class LMModule(L.LightningModule):
         self.config, self.codec = shape, codec
         self.make_optimizer, self.schedule, self.load_codec = make_optimizer, schedule, load_codec
         self.condition_dropout, self.beat_dropout = condition_dropout, beat_dropout
-        self.past_dropout = past_dropout
+        self.past_dropout, self.hearing_weight = past_dropout, hearing_weight
         weights = [1.0] * shape.num_codebooks if codebook_weights is None else list(codebook_weights)
         if len(weights) != shape.num_codebooks:
             raise UsageError(
@@ -110,9 +112,19 @@ class LMModule(L.LightningModule):
         past = hide_spans(codes, self.config.special_id, self.past_dropout) if self.past_dropout else None
         _, per_codebook = token_losses(*self.predict(codes, conditions, past))
         loss = (per_codebook * self.codebook_weights).sum()
+        if self.hearing_weight:
+            heard = self.hearing_loss(codes, conditions)
+            self.log("train/hearing_loss", heard.detach())
+            loss = loss + self.hearing_weight * heard
         self.log("train/loss", loss.detach(), prog_bar=True)
         self.log_dict({f"train/loss_k{k}": value for k, value in enumerate(per_codebook.detach())})
         return loss
+
+    def hearing_loss(self, codes: Codes, conditions: FrameConditions) -> Tensor:
+        """Mean cross entropy, in nats, of the first codebook's codes by what is heard alone."""
+        first = self.pattern.interleave(codes, self.config.special_id)[:, :1]
+        logits = self.net.hear(step_conditions(conditions, self.pattern, first.shape[2]))
+        return token_losses(logits[:, None], first)[0]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a batch; see the class."""

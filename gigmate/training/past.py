@@ -9,7 +9,7 @@ from gigmate.shapes import Codes, Mask
 SPAN_FRAMES = (2, 40)
 """Shortest and longest span: a hit, most of a bar."""
 
-MAX_SHARE = 0.6
+MAX_SHARE = 0.8
 """Largest share of a row's frames that spans begin to cover, overlaps not counted."""
 
 

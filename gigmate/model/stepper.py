@@ -1,0 +1,167 @@
+"""One step of an `AccompanimentLM` at the speed that playing live needs.
+
+The same function as `AccompanimentLM.forward` with a cache and S = 1, from fewer and larger operations: code embeddings
+summed in one, rotary angles and mask once a step, keys and values written together, products that add to the residual
+stream in place. The plain model is the reference of its tests and stays what trains and prefills; both share a cache.
+
+Playing one step is bound by how fast weights can be read, so they may be held in int8: a product of int8 numbers is
+exact, rows are scaled each by itself, and so what a row gets depends on no other row of its batch.
+"""
+
+import logging
+import math
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gigmate.model.cache import Claim, KVCache
+from gigmate.model.conditions import NUM_TAPS, StepConditions
+from gigmate.model.lm import AccompanimentLM, compress
+from gigmate.model.products import FloatProduct, Int8Product, Product
+from gigmate.model.trunk import Block
+from gigmate.shapes import Mask
+
+Weights = Literal["float32", "int8"]
+
+_LOG = logging.getLogger(__name__)
+
+
+def equip(model: AccompanimentLM, weights: Weights) -> None:
+    """Have a model make its single steps fast; where int8 isn't to be had, in float32.
+
+    Args:
+        model: on a CPU, with the weights that it will keep.
+        weights: how they are held.
+    """
+    if weights == "int8" and not Int8Product.is_available():
+        _LOG.info("no int8 products on this machine: steps are made in float32")
+        weights = "float32"
+    model.stepper = Stepper(model, weights)
+
+
+class Views(Protocol):
+    """Which conditions each view of a guided step knows."""
+
+    @property
+    def views(self) -> tuple[tuple[float, bool, bool], ...]:
+        """(weight, with mix, with beats) of each; the same from step to step."""
+        ...
+
+
+class Stepper:
+    """A model's weights, laid out for single steps. Later changes of the model's weights aren't seen.
+
+    Args:
+        model: in eval mode.
+        weights: how the large matrices are held.
+    """
+
+    def __init__(self, model: AccompanimentLM, weights: Weights) -> None:
+        self.weights = weights
+        self._model, self._config = model, model.config
+        self._layers = [_Layer(block, weights, model.config.num_heads) for block in model.trunk.blocks]
+        self._heads = _product(model.heads, weights)
+        self._per_step = _product(model.conditions.per_step, weights)
+        self._conditions_out = _product(model.conditions.out, weights)
+        config = model.config
+        self._mix_columns = NUM_TAPS * (2 * config.mix_features + 1)
+        self._columns = self._mix_columns + config.beat_features
+        self._known: dict[tuple[tuple[float, bool, bool], ...], Tensor] = {}
+
+    def logits(
+        self, previous: Tensor, conditions: StepConditions, guidance: Views, cache: KVCache, active: Mask | None
+    ) -> Tensor:
+        """The distribution of the next step's codes.
+
+        Args:
+            previous: [B, K] int64, the step before.
+            conditions: of this step, S = 1.
+            guidance: says which views of each row there are.
+            cache: the past; its first B * views rows are changed in place.
+            active: [B * views] bool, rows that take part; None for all.
+
+        Returns:
+            [B * views, K, V] float32.
+        """
+        hidden = self._embed(previous, conditions, guidance.views)
+        claim = cache.claim(1, active, num_rows=len(hidden))
+        step = _Step(claim, cache, *self._model.trunk.positions(claim.positions))
+        for layer, block in enumerate(self._layers):
+            block.run(hidden, layer, step)
+        normed = _norm(self._model.trunk.norm, hidden)
+        return self._heads.of(normed).view(len(hidden), self._config.num_codebooks, -1)
+
+    def _embed(
+        self, previous: Tensor, conditions: StepConditions, views: tuple[tuple[float, bool, bool], ...]
+    ) -> Tensor:
+        """[B * views, dim]: what goes into the trunk."""
+        heard = compress(conditions.mix, conditions.heard).flatten(1)
+        features = torch.cat((heard, conditions.beats.flatten(1).float()), dim=-1)[:, None] * self._known_to(views)
+        hidden = self._per_step.of(features.flatten(0, 1)).view(len(previous), len(views), -1)
+        hidden = self._conditions_out.of(F.silu(hidden + self._whole(conditions)[:, None]).flatten(0, 1))
+        codes = F.embedding_bag(previous + self._model.code_offsets[:, 0], self._model.codes.weight, mode="sum")
+        return (hidden.view(len(previous), len(views), -1) + codes[:, None]).flatten(0, 1)
+
+    def _whole(self, conditions: StepConditions) -> Tensor:
+        """[B, dim]: instrument and lookahead, summed here: a product rounds by the size of its batch."""
+        encoder = self._model.conditions
+        lookahead = encoder.lookahead_features(conditions.lookahead)[:, None] * encoder.lookahead.weight
+        return encoder.instrument(conditions.instrument) + lookahead.sum(dim=-1)
+
+    def _known_to(self, views: tuple[tuple[float, bool, bool], ...]) -> Tensor:
+        """[views, features]: 1 where the view knows the feature."""
+        if views in self._known:
+            return self._known[views]
+        known = torch.zeros(len(views), self._columns, device=self._model.heads.weight.device)
+        for row, (_, with_mix, with_beats) in enumerate(views):
+            known[row, : self._mix_columns] = float(with_mix)
+            known[row, self._mix_columns :] = float(with_beats)
+        self._known[views] = known
+        return known
+
+
+class _Step:
+    """What every layer of one step shares."""
+
+    def __init__(self, claim: Claim, cache: KVCache, cos: Tensor, sin: Tensor) -> None:
+        self.claim, self.cache, self.rows = claim, cache, cache.rows_of(claim)
+        self.cos = torch.cat((cos, cos), dim=-1)[:, :, 0]
+        self.sin = torch.cat((-sin, sin), dim=-1)[:, :, 0]
+        self.mask = torch.zeros(claim.mask.shape, device=cos.device).masked_fill_(~claim.mask, -math.inf)
+
+
+class _Layer:
+    """A `Block`, for single steps."""
+
+    def __init__(self, block: nn.Module, weights: Weights, num_heads: int) -> None:
+        assert isinstance(block, Block)
+        self._num_heads = num_heads
+        self._attention_norm, self._mlp_norm = block.attention_norm, block.mlp_norm
+        self._query_key_value = _product(block.attention.query_key_value, weights)
+        self._attention_out = _product(block.attention.out, weights)
+        self._gate_and_up = _product(block.mlp.gate_and_up, weights)
+        self._mlp_out = _product(block.mlp.out, weights)
+
+    def run(self, hidden: Tensor, layer: int, step: _Step) -> None:
+        """Change the residual stream [B, dim] in place."""
+        batch, dim = hidden.shape
+        heads = self._query_key_value.of(_norm(self._attention_norm, hidden)).view(batch, 3 * self._num_heads, -1)
+        turned = heads[:, : 2 * self._num_heads]  # queries and keys
+        swapped = turned.unflatten(-1, (2, -1)).flip(-2).flatten(-2)
+        turned.mul_(step.cos).addcmul_(swapped, step.sin)
+        key, value = step.cache.append_step(layer, heads[:, self._num_heads :], step.rows, step.claim)
+        query = heads[:, : self._num_heads, None]
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=step.mask)
+        self._attention_out.add_to(hidden, mixed.reshape(batch, dim))
+        gate, up = self._gate_and_up.of(_norm(self._mlp_norm, hidden)).chunk(2, dim=-1)
+        self._mlp_out.add_to(hidden, F.silu(gate).mul_(up))
+
+
+def _norm(norm: nn.LayerNorm, hidden: Tensor) -> Tensor:
+    return F.layer_norm(hidden, norm.normalized_shape, norm.weight, None, norm.eps)
+
+
+def _product(linear: nn.Linear, weights: Weights) -> Product:
+    return (Int8Product if weights == "int8" else FloatProduct)(linear.weight, linear.bias)

@@ -1,0 +1,118 @@
+import pytest
+import torch
+from tiny_models import V, as_inputs, from_inputs, random_frames, random_steps, tiny_model
+from torch import Tensor
+
+from gigmate.generation.guidance import Guidance
+from gigmate.generation.offline import generate
+from gigmate.generation.sampler import TopK
+from gigmate.model import stepper as stepper_module
+from gigmate.model.conditions import StepConditions
+from gigmate.model.lm import AccompanimentLM, shift_steps
+from gigmate.model.products import FloatProduct, Int8Product
+from gigmate.model.stepper import Stepper, equip
+
+FLOAT_ERROR, INT8_ERROR = 2e-6, 0.03
+"""Of the logits, as a share of their size: what the stepper may differ by from the plain model."""
+
+needs_int8 = pytest.mark.skipif(not Int8Product.is_available(), reason="torch has no int8 products on this machine")
+
+
+def rows_of(conditions: StepConditions, num_rows: int) -> StepConditions:
+    return from_inputs(tuple(part[:num_rows] for part in as_inputs(conditions)))
+
+
+@torch.inference_mode()
+def step_through(model: AccompanimentLM, stepper: Stepper | None, guidance: Guidance, *, chunk: int = 1) -> Tensor:
+    """Logits of 40 steps of 3 rows with everything that may happen on the way: a row that waits, one that is reset,
+    steps of the first two rows alone; the ring wraps four times.
+    """
+    steps, conditions = random_steps(model, 3, 40)
+    previous, views = shift_steps(steps, V), len(guidance.views)
+    cache, out = model.new_cache(3 * views, chunk), []
+    dice = torch.Generator().manual_seed(0)
+    if chunk > 1:
+        model(guidance.repeat(previous[:, :, :chunk]), guidance.expand(conditions.at(slice(0, chunk))), cache)
+    for s in range(chunk if chunk > 1 else 0, 40):
+        num_rows = 2 if 20 <= s < 25 else 3
+        active = torch.rand(num_rows, generator=dice) < 0.8
+        if s == 30:
+            cache.reset(guidance.repeat(torch.tensor([False, True, False])))
+        now = rows_of(conditions.at(slice(s, s + 1)), num_rows)
+        before, rows = previous[:num_rows, :, s], guidance.repeat(active)
+        if stepper is not None:
+            logits = stepper.logits(before, now, guidance, cache, rows)
+        else:
+            logits = model(guidance.repeat(before)[:, :, None], guidance.expand(now), cache, rows)[:, :, 0]
+        out.append(logits[rows])
+    return torch.cat(out)
+
+
+@pytest.mark.parametrize("chunk", [1, 5])
+@pytest.mark.parametrize("guidance", [Guidance(), Guidance(3.0, 3.0), Guidance(2.0, 3.0)])
+@pytest.mark.parametrize("weights", ["float32", pytest.param("int8", marks=needs_int8)])
+def test_its_steps_are_the_models(weights: stepper_module.Weights, guidance: Guidance, chunk: int) -> None:
+    model = tiny_model(window=9, dim=64)
+    expected = step_through(model, None, guidance, chunk=chunk)
+    got = step_through(model, Stepper(model, weights), guidance, chunk=chunk)
+    error = float((got - expected).norm() / expected.norm())
+    assert error < (INT8_ERROR if weights == "int8" else FLOAT_ERROR)
+    assert weights == "float32" or error > 1e-4  # or it isn't int8 that was measured
+
+
+@pytest.mark.parametrize("name", ["delay", "flatten"])
+def test_generation_through_it_is_the_same_in_float32(name: str) -> None:
+    model, frames = tiny_model(name), random_frames(2, 40)
+    expected = generate(model, frames, 40, TopK(5), seed=1, guidance_scale=3.0)
+    equip(model, "float32")
+    assert model.stepper is not None
+    assert torch.equal(generate(model, frames, 40, TopK(5), seed=1, guidance_scale=3.0), expected)
+
+
+@needs_int8
+def test_int8_rows_do_not_depend_on_their_batch_to_the_last_bit() -> None:
+    model = tiny_model(dim=64)
+    stepper, (steps, conditions) = Stepper(model, "int8"), random_steps(model, 3, 30)
+    conditions.mix[2] *= 1e4  # a loud neighbour
+    previous = shift_steps(steps, V)
+    with torch.inference_mode():
+        together, alone = model.new_cache(3), model.new_cache(1)
+        for s in range(30):
+            now, before = conditions.at(slice(s, s + 1)), previous[:, :, s]
+            batched = stepper.logits(before, now, Guidance(), together, None)
+            single = stepper.logits(before[:1], rows_of(now, 1), Guidance(), alone, None)
+            assert torch.equal(batched[:1], single)
+
+
+@needs_int8
+@pytest.mark.parametrize("has_vnni", [True, False])
+def test_int8_product_is_the_rounded_one(has_vnni: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against float64: without VNNI pairs of products are added in 16 bits, which 63 levels of weights don't exceed."""
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: has_vnni)
+    levels = 127 if has_vnni else 63
+    weight, values = torch.randn(48, 64) * torch.rand(48, 1), torch.randn(3, 64) * torch.tensor([[1.0], [1e4], [1e-4]])
+    scale, peak = weight.abs().amax(1, keepdim=True) / levels, values.abs().amax(1, keepdim=True)
+    whole = (weight / scale).round().double() * scale.double()
+    rounded = (values / peak / (1 / 127)).round().double() * peak.double() / 127
+    expected, product = rounded @ whole.T, Int8Product(weight)
+    size = expected.abs().amax(1, keepdim=True)
+    assert ((product.of(values) - expected) / size).abs().max() < 1e-5
+    total = torch.ones(3, 48)
+    product.add_to(total, values)
+    assert ((total - 1 - expected) / size.clamp(min=1.0)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("kind", [FloatProduct, pytest.param(Int8Product, marks=needs_int8)])
+def test_zeros_stay_zeros(kind: type) -> None:
+    assert torch.equal(kind(torch.randn(8, 16)).of(torch.zeros(2, 16)), torch.zeros(2, 8))
+    assert torch.equal(kind(torch.zeros(8, 16)).of(torch.randn(2, 16)), torch.zeros(2, 8))
+
+
+def test_machines_without_int8_step_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Int8Product, "is_available", staticmethod(lambda: False))
+    model = tiny_model()
+    equip(model, "int8")
+    assert model.stepper is not None
+    assert model.stepper.weights == "float32"
+    with pytest.raises(ValueError, match="fbgemm"):
+        Int8Product(torch.zeros(4, 4))
