@@ -21,7 +21,7 @@ from gigmate.errors import (
     UsageError,
 )
 
-SCRIPTS = ("train", "generate", "prepare", "evaluate")
+SCRIPTS = ("train", "generate", "prepare", "evaluate", "serve")
 TARGETS = """
 import json, os, pathlib
 from omegaconf import OmegaConf

@@ -40,6 +40,7 @@ NEEDED = {
     "prepare": [],
     "generate": ["input=song.wav", "instrument=drums"],
     "evaluate": [],
+    "serve": [],
 }
 """What each command can't do without."""
 

@@ -36,6 +36,7 @@ PARTS = {
     "evaluation": ("evaluation",),
     "demo": ("demo",),
     "live": ("live",),
+    "play": ("play",),
 }
 """A part is a package, or modules of that name; the first part that fits a module is its own."""
 
@@ -62,6 +63,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": _LOW | {"accompanist", "audio", "music", "evaluation", "command"},
     "live": _LOW
     | {"accompanist", "audio", "codec", "music", "model", "generation", "checkpoint", "device", "registry"},
+    "play": _LOW
+    | {"accompanist", "audio", "codec", "music", "model", "generation", "checkpoint", "device", "registry", "live"},
 }
 
 ONLY_IN = {
@@ -74,7 +77,8 @@ ONLY_IN = {
     "symusic": ("gigmate.music",),
     "fastapi": ("gigmate.live.server",),
     "wandb": (),
-    "mido": (),
+    "mido": ("gigmate.play",),
+    "sounddevice": ("gigmate.play",),
     "pretty_midi": (),
 }
 """Libraries that stay behind one door: replacing or leaving one out concerns that place alone."""

@@ -48,6 +48,7 @@ class CausalBlock(nn.Module):
 
     def _taps(self, seen: Tensor) -> Tensor:
         """The depthwise convolution as products: of a frame or two it takes a quarter off the decoder's time."""
+        assert self.depthwise.bias is not None
         taps = seen.unfold(1, self.past_frames + 1, 1)[..., :: self.dilation]
         return (taps * self.depthwise.weight[:, 0]).sum(dim=-1) + self.depthwise.bias
 

@@ -1,5 +1,6 @@
 """What a tracker listens to: how strongly something starts at each moment, in all bands and in the bass, and chroma."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,12 @@ _TARGET_RATE = 100.0  # frames a second: a beat is placed to about 5 ms
 _WINDOW_S = 0.046
 _NUM_BANDS = 40
 _MIN_HZ, _MAX_HZ = 30.0, 11_000.0
-_LOW_HZ = 160.0  # below: kick and bass
-_LAG = 2  # frames between the two spectra that are compared
+LOW_HZ = 160.0
+"""Below: kick and bass."""
+
+RISE_FRAMES = 2
+"""Frames between the two spectra that are compared for a rise, which lies in the middle."""
+
 # A start is seen when it enters the window, not at its centre: frame i looks at 80 % before it and 20 % after.
 _SHARE_BEFORE = 0.8
 _BLOCK_FRAMES = 4096  # transformed at once: bounds memory on long songs
@@ -34,37 +39,60 @@ class Onsets:
     chroma: NDArray[np.float32]
 
 
+class Ear:
+    """Spectra of waves at one rate, cut into bands and pitch classes.
+
+    Args:
+        sample_rate: Hz.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self.hop = max(1, round(sample_rate / _TARGET_RATE))
+        self.window = 1 << round(np.log2(_WINDOW_S * sample_rate))
+        self.samples_before = round(_SHARE_BEFORE * self.window)
+        self.frame_rate = sample_rate / self.hop
+        self._bands, self._pitch_classes = (
+            band_matrix(sample_rate, self.window),
+            chroma_matrix(sample_rate, self.window),
+        )
+        self._taper = np.hanning(self.window + 1)[:-1].astype(np.float32)
+        self._scale = (2.0 / self._taper.sum()) ** 2  # full scale is 1
+        self.centres_hz = _band_edges()[1:-1]
+
+    def hear(self, frames: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Levels [bands, F] and chroma [12, F] of frames [F, window], each from `samples_before` before its time on."""
+        spectra = np.fft.rfft(frames * self._taper, axis=1)[:, : self._bands.shape[1]]
+        power = (np.square(np.abs(spectra)) * self._scale).T
+        return np.log1p(1e3 * np.sqrt(self._bands @ power)), np.sqrt(self._pitch_classes @ power)
+
+    def rises(self, levels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How much each band [bands, F] rises at each frame but the first and the last, where that is 0."""
+        before = maximum_filter1d(levels, 3, axis=0)[:, :-RISE_FRAMES]
+        rises = np.zeros_like(levels)
+        rises[:, RISE_FRAMES // 2 : -RISE_FRAMES // 2] = np.maximum(levels[:, RISE_FRAMES:] - before, 0.0)
+        return rises
+
+
 def analyse(mono: NDArray[np.float32], sample_rate: int) -> Onsets:
     """Onsets of a wave [N]: rises of the compressed band energies against the loudest neighbouring band before.
 
     Source: Boeck and Widmer 2013 (SuperFlux), without its trajectory tracking of harmonics.
     """
-    hop = max(1, round(sample_rate / _TARGET_RATE))
-    window = 1 << round(np.log2(_WINDOW_S * sample_rate))
-    bands, pitch_classes = _band_matrix(sample_rate, window), _chroma_matrix(sample_rate, window)
-    log_bands, chroma = [], []
-    for power in _power_blocks(mono, hop, window, bands.shape[1]):
-        log_bands.append(np.log1p(1e3 * np.sqrt(bands @ power)))
-        chroma.append(np.sqrt(pitch_classes @ power))
-    levels = np.concatenate(log_bands, axis=1)
-    before = maximum_filter1d(levels, 3, axis=0)[:, :-_LAG]
-    rises = np.zeros_like(levels)
-    rises[:, _LAG // 2 : -_LAG // 2] = np.maximum(levels[:, _LAG:] - before, 0.0)
-    is_low = _band_edges()[1:-1] < _LOW_HZ
-    rate = sample_rate / hop
-    low = _normalise(rises[is_low].mean(0), rate)
-    return Onsets(rate, _normalise(rises.mean(0), rate), low, np.concatenate(chroma, axis=1))
+    ear = Ear(sample_rate)
+    heard = [ear.hear(block) for block in _blocks(mono, ear)]
+    rises = ear.rises(np.concatenate([levels for levels, _ in heard], axis=1))
+    low = normalise(rises[ear.centres_hz < LOW_HZ].mean(0), ear.frame_rate)
+    chroma = np.concatenate([chroma for _, chroma in heard], axis=1)
+    return Onsets(ear.frame_rate, normalise(rises.mean(0), ear.frame_rate), low, chroma)
 
 
-def _power_blocks(mono: NDArray[np.float32], hop: int, window: int, num_bins: int):
-    """Power spectra [bins, frames] block by block; frame i stands for sample i * hop, full scale is 1."""
-    num_frames = len(mono) // hop + 1
-    padded = np.pad(mono, (round(_SHARE_BEFORE * window), window))
-    taper = np.hanning(window + 1)[:-1].astype(np.float32)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop][:num_frames]
+def _blocks(mono: NDArray[np.float32], ear: Ear) -> Iterator[NDArray[np.float32]]:
+    """Frames [F, window] block by block; frame i stands for sample i * hop."""
+    num_frames = len(mono) // ear.hop + 1
+    padded = np.pad(mono, (ear.samples_before, ear.window))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, ear.window)[:: ear.hop][:num_frames]
     for start in range(0, num_frames, _BLOCK_FRAMES):
-        spectra = np.fft.rfft(frames[start : start + _BLOCK_FRAMES] * taper, axis=1)[:, :num_bins]
-        yield (np.square(np.abs(spectra)) * (2.0 / taper.sum()) ** 2).T
+        yield frames[start : start + _BLOCK_FRAMES]
 
 
 def _band_edges() -> NDArray[np.float64]:
@@ -74,7 +102,7 @@ def _band_edges() -> NDArray[np.float64]:
     return 700 * (10 ** (mel / 2595) - 1)
 
 
-def _band_matrix(sample_rate: int, window: int) -> NDArray[np.float32]:
+def band_matrix(sample_rate: int, window: int) -> NDArray[np.float32]:
     """[bands, bins up to the highest band]; a band narrower than a bin takes the nearest one."""
     edges = _band_edges()
     hz = np.arange(min(window // 2 + 1, int(_MAX_HZ * window / sample_rate) + 2)) * sample_rate / window
@@ -86,16 +114,16 @@ def _band_matrix(sample_rate: int, window: int) -> NDArray[np.float32]:
     return matrix.astype(np.float32)
 
 
-def _chroma_matrix(sample_rate: int, window: int) -> NDArray[np.float32]:
+def chroma_matrix(sample_rate: int, window: int) -> NDArray[np.float32]:
     """[12, bins]: bins between 100 Hz and 2 kHz, each to its nearest pitch class, C first."""
-    num_bins = _band_matrix(sample_rate, window).shape[1]
+    num_bins = band_matrix(sample_rate, window).shape[1]
     hz = np.arange(num_bins) * sample_rate / window
     pitch = 69 + 12 * np.log2(np.maximum(hz, 1.0) / 440.0)
     is_used = (hz >= 100) & (hz <= 2000)
     return (is_used & (np.round(pitch) % 12 == np.arange(12)[:, None])).astype(np.float32)
 
 
-def _normalise(rises: NDArray[np.float32], rate: float) -> NDArray[np.float64]:
+def normalise(rises: NDArray[np.float32], rate: float) -> NDArray[np.float64]:
     """Smoothed over 15 ms, less its mean over a second, at unit standard deviation (silence stays zero)."""
     smooth = gaussian_filter1d(rises.astype(np.float64), 0.015 * rate)
     above = np.maximum(smooth - gaussian_filter1d(smooth, 0.5 * rate), 0.0)

@@ -1,5 +1,7 @@
 """How fast: the beat period of a piece from its onsets, and whether it is steady enough for one exact period."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,20 @@ _COMB = (0.5, 1, 2, 4, 8)  # beats: lags that must all show the period. Odd ones
 _REFINE_RANGE = 0.03  # relative: the exact period is looked for this near to the first estimate
 
 
+class TempoScores(NamedTuple):
+    """Tempi [n] side by side.
+
+    Args:
+        periods: frames a beat, falling.
+        repeats: how clearly the onsets repeat with it, at most 1.
+        scores: the same less a penalty for tempi that are far from where people tap.
+    """
+
+    periods: NDArray[np.float64]
+    repeats: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+
 def accents(onsets: Onsets) -> NDArray[np.float64]:
     """[F] what a beat should fall on: any start counts, a kick or bass more."""
     return onsets.strength + 0.5 * onsets.low
@@ -26,13 +42,19 @@ def estimate_period(onsets: Onsets) -> tuple[float, float]:
     The figures were chosen on rendered MIDI songs and drum loops.
     Source: Ellis 2007 for the prior, Klapuri et al. 2006 for the comb.
     """
+    tempi = tempo_scores(onsets)
+    best = int(tempi.scores.argmax())
+    return float(tempi.periods[best]), float(np.clip(tempi.repeats[best], 0.0, 1.0))
+
+
+def tempo_scores(onsets: Onsets) -> TempoScores:
+    """Every tempo that is looked for, with what speaks for it."""
     correlation = _autocorrelation(onsets.strength)
     bpm = np.exp(np.arange(np.log(MIN_BPM), np.log(MAX_BPM), 0.005))
     lags = 60.0 * onsets.frame_rate / bpm
     known = np.arange(len(correlation))
     repeats = np.mean([np.interp(lags * beats, known, correlation, right=0.0) for beats in _COMB], axis=0)
-    best = int((repeats - _PRIOR_WEIGHT * np.log2(bpm / _PRIOR_BPM) ** 2).argmax())
-    return float(lags[best]), float(np.clip(repeats[best], 0.0, 1.0))
+    return TempoScores(lags, repeats, repeats - _PRIOR_WEIGHT * np.log2(bpm / _PRIOR_BPM) ** 2)
 
 
 def refine_period(onsets: Onsets, period: float) -> float:

@@ -1,0 +1,65 @@
+"""Onsets as they come in: the frames of `onsets.analyse`, each as soon as it can be known."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gigmate.music.onsets import LOW_HZ, RISE_FRAMES, Ear
+
+_HIGH_HZ = 5_000.0
+
+RISES = ("all", "low", "mid", "high")
+"""Where something rises: anywhere; kick and bass; chords, tunes and snares; cymbals."""
+
+
+class OnsetFrame(NamedTuple):
+    """What is heard at one frame.
+
+    Args:
+        rises: [4], mean rise of the bands of each of `RISES`, before normalising.
+        chroma: [12].
+    """
+
+    rises: NDArray[np.float32]
+    chroma: NDArray[np.float32]
+
+
+class OnsetStream:
+    """Cuts a stream into frames; the size of the pieces it comes in makes no difference to the last bit.
+
+    Args:
+        sample_rate: Hz.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self._ear = ear = Ear(sample_rate)
+        is_low, is_high = ear.centres_hz < LOW_HZ, ear.centres_hz > _HIGH_HZ
+        groups = np.stack([np.ones(len(is_low), np.bool_), is_low, ~is_low & ~is_high, is_high]).astype(np.float32)
+        self._groups = groups / groups.sum(axis=1, keepdims=True)
+        self._waiting = np.zeros(self._ear.samples_before, np.float32)
+        self._levels: list[NDArray[np.float32]] = []
+        self._chroma: list[NDArray[np.float32]] = []
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second, about 100."""
+        return self._ear.frame_rate
+
+    def push(self, wave: NDArray[np.float32]) -> list[OnsetFrame]:
+        """The frames that the next samples [N] complete; frame i stands for sample i * hop, known some 20 ms later."""
+        waiting = np.concatenate([self._waiting, wave])
+        num_ready = max(0, (len(waiting) - self._ear.window) // self._ear.hop + 1)
+        frames = [self._frame(waiting[i * self._ear.hop :][: self._ear.window]) for i in range(num_ready)]
+        self._waiting = waiting[num_ready * self._ear.hop :]
+        return [frame for frame in frames if frame is not None]
+
+    def _frame(self, samples: NDArray[np.float32]) -> OnsetFrame | None:
+        levels, chroma = self._ear.hear(samples[None])
+        self._levels, self._chroma = [*self._levels, levels][-RISE_FRAMES - 1 :], [*self._chroma, chroma][-2:]
+        if len(self._levels) < 2:
+            return None
+        if len(self._levels) <= RISE_FRAMES:
+            return OnsetFrame(np.zeros(len(RISES), np.float32), self._chroma[0][:, 0])
+        rises = self._ear.rises(np.concatenate(self._levels, axis=1))
+        return OnsetFrame(self._groups @ rises[:, RISE_FRAMES // 2], self._chroma[0][:, 0])

@@ -1,0 +1,1 @@
+"""The local player: a session between this machine's sound devices, without a server."""
