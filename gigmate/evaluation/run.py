@@ -1,17 +1,23 @@
-"""`evaluate.py`: a report on a codec, a training run or on continuations, in a folder of its own."""
+"""`evaluate.py`: a report on a codec, a training run or a model's playing and listening, in its own folder."""
 
 import logging
 from pathlib import Path
 from typing import Any
 
-from gigmate.accompanist import Accompanist
+from gigmate.accompanist import SHIPPED, Accompanist
+from gigmate.checkpoint import check_codec, load_lm
 from gigmate.codec.catalog import load_codec
 from gigmate.config.registry import build
+from gigmate.data.loading import of_split, open_folders
 from gigmate.device import resolve, use_threads
 from gigmate.errors import UsageError
+from gigmate.evaluation.adherence.run import evaluate_adherence
 from gigmate.evaluation.codec_report import score_codec, write_codec_report
 from gigmate.evaluation.continuation_report import NEW_S, PAST_S, Song, write_continuation_report
 from gigmate.evaluation.excerpts import Excerpt, excerpts_of_folder, excerpts_of_stems, mix_of
+from gigmate.evaluation.hearing.report import write_listening_report
+from gigmate.evaluation.hearing.scores import window_losses
+from gigmate.evaluation.hearing.windows import draw_windows
 from gigmate.evaluation.held_out import held_out_songs
 from gigmate.evaluation.training_report import write_training_report
 
@@ -32,7 +38,14 @@ def evaluate(cfg: Any) -> Path:
     if (out / _REPORT).exists() and not cfg.force:
         raise UsageError("out_exists", "a report is there already", out / _REPORT, "choose another out or force=true")
     use_threads(resolve(cfg.device))
-    report = {"codec": _codec, "training": _training, "continuation": _continuation}[cfg.what](cfg, out)
+    reports = {
+        "codec": _codec,
+        "training": _training,
+        "continuation": _continuation,
+        "listening": _listening,
+        "adherence": evaluate_adherence,
+    }
+    report = reports[cfg.what](cfg, out)
     log.info("%s", report.read_text(encoding="utf-8"))
     return report
 
@@ -69,3 +82,20 @@ def _continuation(cfg: Any, out: Path) -> Path:
         if len(songs) == cfg.limit:
             break
     return write_continuation_report(player, songs, out, cfg.seed)
+
+
+def _listening(cfg: Any, out: Path) -> Path:
+    ckpt, device = Path(cfg.ckpt or SHIPPED), resolve(cfg.device)
+    loaded = load_lm(ckpt, device.device)
+    recipe, songs = open_folders(list(cfg.folders), "tokens")
+    assert recipe.codec is not None  # tokens have one
+    check_codec(loaded.codec, recipe.codec, ckpt)
+    ahead_frames = max(0, loaded.model.config.max_lookahead_frames)
+    windows = draw_windows(of_split(songs, "valid"), ahead_frames, cfg.limit, cfg.seed)
+    losses = window_losses(loaded.model, windows, device.dtype, _log_progress)
+    return write_listening_report(losses, ckpt.name, out)
+
+
+def _log_progress(done: int, total: int) -> None:
+    if done % 25 == 0:
+        log.info("%d of %d batches", done, total)

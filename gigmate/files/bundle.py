@@ -22,7 +22,7 @@ from gigmate.files.atomic import write_bytes
 from gigmate.files.weights_file import open_regular, read_header
 
 FORMAT = 1
-KINDS = ("lm", "codec")
+KINDS = ("lm", "codec", "fit")
 _FIELDS = ("config", "codec", "provenance", "metrics")
 _PREFIXES = ("module.", "_orig_mod.")
 _AGAIN = "fetch or export it again"
@@ -65,7 +65,7 @@ class Bundle:
     """Weights with all that is needed to use them and to know where they came from.
 
     Args:
-        kind: `lm` or `codec`.
+        kind: `lm`, `codec` or `fit` (`gigmate.evaluation.fit`).
         config: settings of the model, primitives only; the model is built from these and nothing else.
         state: tensors by name.
         codec: the fields of the `CodecSpec` that an `lm` was trained on; empty for a codec.

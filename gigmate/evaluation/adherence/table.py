@@ -1,0 +1,113 @@
+"""From scores to adherence: (score - random) / (true - random), with intervals over songs."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gigmate.evaluation.adherence.anchors import RANDOM, TRUE
+from gigmate.evaluation.adherence.scoring import Score
+from gigmate.evaluation.adherence.soundness import is_sane
+from gigmate.evaluation.bootstrap import Interval, interval
+from gigmate.evaluation.fit.distances import frechet, prompt_adherence
+
+
+@dataclass(frozen=True)
+class Adherence:
+    """A player's adherence on one metric.
+
+    Args:
+        mean: the plain score.
+        adherence: between a random pairing (0) and the true stem (1); None without true stems or strangers.
+        num_songs: on which it was measured.
+        is_telling: whether the true stem beats random pairings clearly: if not, don't use the figure.
+    """
+
+    mean: Interval
+    adherence: Interval | None
+    num_songs: int
+    is_telling: bool
+
+
+def adherence(scores: Sequence[Score], player: str, metric: str) -> Adherence | None:
+    """Of one instrument's scores; None if the metric was never measured for this player.
+
+    Every song counts once: strangers and several pairs of a song are averaged before. Means are divided, not songs'
+    ratios, whose denominators may be next to nothing.
+    """
+    songs = _by_song(scores, metric)
+    own = [values[player] for values in songs.values() if np.isfinite(values.get(player, np.nan))]
+    if not own:
+        return None
+    full = [
+        (values[player], values[RANDOM], values[TRUE])
+        for values in songs.values()
+        if all(np.isfinite(values.get(name, np.nan)) for name in (player, RANDOM, TRUE))
+    ]
+    if not full:
+        return Adherence(interval(own), None, len(own), False)
+    columns = np.array(full)
+    gap = interval(columns[:, 2] - columns[:, 1])
+    return Adherence(interval(own), interval(columns, _ratio), len(own), gap.is_above_zero)
+
+
+def sane_share(scores: Sequence[Score], player: str) -> float | None:
+    """Share of the songs on which the player's level, density and silence are like the true stem's; None: unknown."""
+    true = {score.song: score.values for score in scores if score.player == TRUE}
+    own = [is_sane(score.values, true[score.song]) for score in scores if score.player == player and score.song in true]
+    return float(np.mean(own)) if own else None
+
+
+@dataclass(frozen=True)
+class SetDistances:
+    """How a player's stems, all together, stand to the true ones, by the encoder.
+
+    Args:
+        prefers: how often the encoder prefers the stem to a stranger's for the same song; nan for the strangers.
+        prompt_adherence: APA, 0..1.
+        frechet: distance of the stems from the true ones.
+    """
+
+    prefers: float
+    prompt_adherence: float
+    frechet: float
+
+
+def set_distances(scores: Sequence[Score], player: str) -> SetDistances | None:
+    """None without an encoder's verdicts on the player, the true stems and strangers."""
+    verdicts = {
+        name: [score.verdict for score in scores if score.player == name and score.verdict is not None]
+        for name in (player, TRUE, RANDOM)
+    }
+    if not all(verdicts.values()):
+        return None
+    pairs, stems = (
+        {name: np.concatenate([getattr(v, part) for v in found]) for name, found in verdicts.items()}
+        for part in ("pairs", "stems")
+    )
+    if min(map(len, stems.values())) < 2:
+        return None
+    strangers = [(s.song, s.values["fit"]) for s in scores if s.player == RANDOM and "fit" in s.values]
+    own = {s.song: s.values["fit"] for s in scores if s.player == player and "fit" in s.values}
+    wins = [own[song] > fit for song, fit in strangers if song in own and player != RANDOM]
+    return SetDistances(
+        float(np.mean(wins)) if wins else float("nan"),
+        prompt_adherence(pairs[player], pairs[TRUE], pairs[RANDOM]),
+        frechet(stems[player], stems[TRUE]),
+    )
+
+
+def _by_song(scores: Sequence[Score], metric: str) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for score in scores:
+        if np.isfinite(value := score.values.get(metric, np.nan)):
+            found[score.song][score.player].append(value)
+    return {song: {player: float(np.mean(v)) for player, v in values.items()} for song, values in found.items()}
+
+
+def _ratio(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    own, random, true = np.moveaxis(drawn.mean(axis=-2), -1, 0)
+    gap = true - random
+    return (own - random) / np.where(np.abs(gap) < 1e-9, np.nan, gap)
