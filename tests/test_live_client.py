@@ -186,6 +186,7 @@ def test_of_many_sessions_the_refused_ones_are_told_beside_the_others() -> None:
 
 def test_a_session_that_was_cut_goes_on_where_the_song_is() -> None:
     heard: list[tuple[str | None, int]] = []
+    numbers: list[int] = []
 
     async def keep(socket: ServerConnection) -> None:
         hello = parse_client_text(str(await socket.recv()))
@@ -193,7 +194,9 @@ def test_a_session_that_was_cut_goes_on_where_the_song_is() -> None:
         await socket.send(encode_text(replace(WELCOME, resume=f"token {len(heard)}")))
         async for message in socket:
             if isinstance(message, bytes):
-                heard.append((hello.resume, decode_audio(message, MIX).sample_index))
+                audio = decode_audio(message, MIX)
+                heard.append((hello.resume, audio.sample_index))
+                numbers.append(audio.seq)
             elif isinstance(parse_client_text(message), Goodbye):
                 await socket.close(1000)
 
@@ -215,6 +218,8 @@ def test_a_session_that_was_cut_goes_on_where_the_song_is() -> None:
     block = RATE // 50
     assert after[0] >= before[-1] + 0.15 * RATE  # what would have been played meanwhile is left out
     assert after == list(range(after[0], RATE, block))
+    assert numbers == sorted(set(numbers))
+    assert numbers[len(before) :] == list(range(numbers[len(before)], numbers[len(before)] + len(after)))
 
 
 def test_no_server_and_no_address_are_one_line_each() -> None:

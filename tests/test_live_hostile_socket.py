@@ -21,13 +21,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 CAPACITY = 4
+AUDIO_GAP_S = 3.0  # a busy machine may hold a test's client up for a second
 SILENCE = np.zeros(480, np.int16)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with running_server(
-        tmp_path_factory.mktemp("live"), capacity=CAPACITY, hello_s=1.0, audio_gap_s=1.0, resume_s=0.5
+        tmp_path_factory.mktemp("live"), capacity=CAPACITY, hello_s=1.0, audio_gap_s=AUDIO_GAP_S, resume_s=0.5
     ) as running:
         yield running
 
@@ -285,10 +286,10 @@ def test_bad_hellos_have_their_code(server: RunningServer, name: str) -> None:
 
 
 def test_who_says_nothing_goes_at_the_limit(server: RunningServer, report: Report) -> None:
-    for name, is_joined in (("hello", False), ("audio", True)):
+    for name, limit_s in (("hello", 1.0), ("audio", AUDIO_GAP_S)):
         start_s = time.monotonic()
-        assert run(code_after(server, is_joined=is_joined)) == 4408
-        off_s = abs(time.monotonic() - start_s - 1.0)
+        assert run(code_after(server, is_joined=name == "audio")) == 4408
+        off_s = abs(time.monotonic() - start_s - limit_s)
         report(f"p1_idle_{name}_off", round(off_s, 2), "s")
         assert off_s <= 1.0
 

@@ -140,6 +140,31 @@ def test_a_session_that_cant_begin_leaves_no_slot_behind(tmp_path: Path) -> None
     assert house.engine.slots == [None] * 4
 
 
+def test_an_instrument_that_nobody_plays_is_not_supported() -> None:
+    house = House()
+    house.open(1, instrument="kazoo")
+    house.turn()
+    assert house.texts(1, "close")[0]["code"] == 4422
+
+
+def test_a_bug_in_a_session_ends_it_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tracker failed in one session, and the worker ended for all."""
+    house = House()
+    house.open(1)
+    house.open(2)
+    house.turn(3)
+    house.play(1, 2, frames=3)
+
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(house.host._stage.sessions[1].beats, "push", fail)
+    house.play(1, 2, frames=3)
+    assert house.texts(1, "close")[0]["code"] == 1011
+    assert house.host.num_sessions == 1
+    assert len(stem_of(house, 2)) == 16 * HOP - LATENCY
+
+
 @pytest.mark.parametrize("index", [1 << 40, 24_000 * 20])
 def test_a_fault_ends_its_session_and_no_other(index: int) -> None:
     house = House()

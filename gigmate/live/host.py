@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gigmate.errors import GigmateError
+from gigmate.errors import GigmateError, UsageError
 from gigmate.live.announcer import Announcer, plan
 from gigmate.live.frames import EngineFacts, FrameEngine, SlotsFull
 from gigmate.live.messages import (
@@ -96,7 +96,7 @@ class StageHost:
         try:
             if isinstance(payload, bytes):
                 if guest is not None:
-                    _push(guest.session, decode_audio(payload))
+                    _push(guest.session, decode_audio(payload, sample_rate=guest.session.settings.sample_rate))
             elif not self._take_internal(session_id, payload) and guest is not None:
                 self._take(session_id, guest, parse_client_text(payload))
         except ProtocolError as error:
@@ -106,7 +106,7 @@ class StageHost:
                 self._end(session_id, error.close_code, error.reason)
         except GigmateError as error:
             log.warning("session %d can't begin: %s", session_id, error)
-            self._end(session_id, 1013 if isinstance(error, SlotsFull) else 4400, error.what)
+            self._end(session_id, _close_code(error), error.what)
 
     def turn(self) -> list[tuple[int, Payload]]:
         """Make the calls that are due, for a bounded time; what is to be sent."""
@@ -156,6 +156,8 @@ class StageHost:
         hello = parse_client_text(json.dumps(values))
         if not isinstance(hello, Hello):
             raise ProtocolError(4400, "the first message is a hello")
+        if hello.instrument not in self.facts.instruments:
+            raise ProtocolError(4422, f"no instrument {hello.instrument!r}, but {', '.join(self.facts.instruments)}")
         settings = SessionSettings.from_hello(hello)
         session = self._stage.open(session_id, settings, is_recorded=hello.record)
         self._guests[session_id] = _Guest(session, token, Announcer(session, self._clock()))
@@ -211,6 +213,12 @@ class StageHost:
     def _close(self, session_id: int, reason: str) -> None:
         self._guests.pop(session_id, None)
         self._stage.close(session_id, reason)
+
+
+def _close_code(error: GigmateError) -> int:
+    if isinstance(error, SlotsFull):
+        return 1013
+    return 4422 if isinstance(error, UsageError) else 4400
 
 
 def _push(session: LiveSession, audio: Audio) -> None:

@@ -1,5 +1,6 @@
 """All sessions of an engine: each in its slot, all calls that are due made as one batch."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from gigmate.live.protocol import ProtocolError
 from gigmate.live.record import SessionRecord
 from gigmate.live.session import LiveSession
 from gigmate.live.settings import SessionSettings
+
+log = logging.getLogger(__name__)
 
 MAX_ROUNDS = 8
 """Batches of a turn: then messages are read again. A session has one call in a batch, so none waits for another's."""
@@ -95,15 +98,21 @@ class Stage:
                 self.close(session_id, fault.reason)
                 ended.append((session_id, fault))
         for _ in range(MAX_ROUNDS):
-            if not self._make_calls():
+            if not self._make_calls(ended):
                 break
         return ended
 
-    def _make_calls(self) -> bool:
-        """One batch; whether there was anything to do."""
+    def _make_calls(self, ended: list[tuple[int, ProtocolError]]) -> bool:
+        """One batch; whether there was anything to do. A session that fails ends alone."""
         due = {}
-        for place in self._places.values():
-            request = place.session.next_request()
+        for session_id, place in list(self._places.items()):
+            try:
+                request = place.session.next_request()
+            except Exception:
+                log.exception("a bug ends session %d", session_id)
+                self.close(session_id, "a bug of the server")
+                ended.append((session_id, ProtocolError(1011, "that is a bug of the server")))
+                continue
             if request is None:
                 continue
             due[place.slot] = (place.session, request)

@@ -8,7 +8,7 @@ const RETRY_MS = [200, 500, 1000, 2000, 2000, 2000]; // within the 10 s for whic
 /** Sentences for the ways in which a socket closes. */
 export const CLOSES = {
   1001: "The server is shutting down. Start again in a moment.",
-  1008: "The server refused: too many messages, or a token is needed (open the page with the address that the server printed).",
+  1008: "The server refused: too many messages, or a token is needed (give it at /token).",
   1012: "The player was restarted. Start again.",
   1013: "All places are taken. Try again when somebody has left.",
   4400: "Page and server don't understand each other. Reload the page.",
