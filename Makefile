@@ -8,7 +8,7 @@ INSTRUMENT ?= drums
 # Spinning OpenMP threads on a busy machine make every step several times slower.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help setup setup-dev demo test test-all check format lock train-smoke weights-codec weights-lm bench bench-peers bench-guard clean
+.PHONY: help setup setup-dev demo serve test test-all check format lock train-smoke weights-codec weights-lm bench bench-peers bench-guard clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,9 @@ setup-dev: .venv/dev ## make .venv with what testing and developing need
 
 demo: .venv/core ## play along with a song: make demo [SONG=any.wav] [INSTRUMENT=drums]
 	@$(BIN)/python -m gigmate.demo $(if $(SONG),--song "$(SONG)") --instrument $(INSTRUMENT)
+
+serve: .venv/core ## the live server and its page on http://127.0.0.1:8765
+	$(BIN)/python serve.py
 
 test: .venv/dev ## the quick lane (under 5 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"

@@ -7,9 +7,10 @@ how well its stems, or anybody's, fit their songs.
     python evaluate.py what=continuation limit=10
     python evaluate.py what=listening ckpt=runs/train/mine/last.ckpt folders=[data/practice,data/midi]
     python evaluate.py what=adherence data.source.first_seed=4000000 lookahead_s=[-0.5,1.0]
-    python evaluate.py what=adherence input=my/pairs  # song/drums/{mix,stem,true}.wav
+    python evaluate.py what=adherence input=my/pairs
 
-Reports go into the folder `out`.
+A folder of pairs has any number of folders with mix.wav and stem.wav, and true.wav if there is one. Reports go into
+the folder `out`.
 """
 
 from gigmate.config.cli import command

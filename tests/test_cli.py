@@ -103,7 +103,7 @@ REFUSED: list[tuple[str, list[str], str]] = [
     ("train", ["seed=" + "[" * 500 + "]" * 500], "nested over 16 deep; seed"),
     ("train", ["seed=" + "1" * 10_000], "10005 characters"),
     ("train", [f"loader.folders=[{'a' * 5000}]", *(f"seed={i:08000}" for i in range(9))], "over 65536 characters"),
-    ("train", ["-cn", "nope"], "configs: evaluate, generate, prepare, train; choose experiment="),
+    ("train", ["-cn", "nope"], "configs: evaluate, generate, prepare, serve, train; choose experiment="),
     ("train", ["--config-dir", "/etc"], "always reads conf/train.yaml"),
     ("train", ["--experimental-rerun", "x.pickle"], "no such flag; --experimental-rerun"),
     ("train", ["--mulitrun"], "did you mean --multirun?"),

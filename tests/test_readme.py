@@ -1,10 +1,14 @@
 """Every command of the README runs as it stands, in order, in one folder."""
 
+import contextlib
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +19,11 @@ from gigmate.music.band import compose, render_song
 
 REPO = Path(__file__).parent.parent
 README = (REPO / "README.md").read_text(encoding="utf-8")
-BASH = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines() if line.strip()]
+BLOCKS = [
+    [line for line in block.splitlines() if line.strip()] for block in re.findall(r"```bash\n(.*?)```", README, re.S)
+]
+LIVE = next(block for block in BLOCKS if any("serve.py" in line for line in block))
+BASH = [line for block in BLOCKS if block is not LIVE for line in block]
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
 
 
@@ -23,7 +31,7 @@ def words(line: str) -> list[str]:
     """A README line as an argument list, with this interpreter and this checkout's scripts."""
     python, script, *rest = shlex.split(line, comments=True)
     assert python == "python"
-    return [sys.executable, str(REPO / script), *rest]
+    return [sys.executable, script if script == "-m" else str(REPO / script), *rest]
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +61,41 @@ def test_every_command_runs(place: Path):
         assert done.returncode == 0, f"{line}\n{done.stderr[-2_000:]}"
 
 
+@pytest.fixture
+def server(place: Path) -> Iterator[None]:
+    """The README's server, ready."""
+    line = next(line for line in LIVE if "serve.py" in line)
+    with subprocess.Popen(
+        words(line), cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            for _ in range(600):
+                with contextlib.suppress(OSError), urllib.request.urlopen("http://127.0.0.1:8765/ready", timeout=5):
+                    break
+                assert process.poll() is None, process.stderr.read() if process.stderr else ""
+                time.sleep(0.2)
+            yield
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.xdist_group("readme")
+def test_the_live_commands_run(place: Path, server: None):
+    shutil.copy(place / "song.wav", place / "in.wav")
+    others = [line for line in LIVE if "serve.py" not in line]
+    assert [line.split()[0] for line in others] == ["curl", "python", "python"]
+    for line in others:
+        command = shlex.split(line, comments=True) if line.startswith("curl") else words(line)
+        done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=300, check=False)
+        no_card = "gigmate.play" in line and done.returncode == 5 and "device" in done.stderr
+        assert done.returncode == 0 or no_card, f"{line}\n{done.stderr[-2_000:]}"
+    assert (place / "out.wav").read_bytes()[:4] == b"RIFF"
+    assert (place / "runs" / "live" / "stem.wav").is_file()
+
+
 @pytest.mark.slow
 def test_the_python_example_runs(place: Path):
     done = subprocess.run([sys.executable, "-c", PYTHON[0]], cwd=place, capture_output=True, text=True, check=False)
@@ -79,5 +122,5 @@ def test_reports_of_evaluate_run(tmp_path: Path):
 
 def test_make_help_lists_what_the_readme_names():
     listed = subprocess.run(["make", "help"], cwd=REPO, capture_output=True, text=True, check=True).stdout
-    for target in ("demo", "test", "test-all", "check", "format", "bench", "train-smoke"):
+    for target in ("demo", "serve", "test", "test-all", "check", "format", "bench", "train-smoke"):
         assert re.search(rf"^{target}\s", listed, re.M), target

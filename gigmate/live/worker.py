@@ -35,6 +35,8 @@ class WorkerLost(Exception):  # noqa: N818 (it is told to every session, as a st
 class WorkerFailed(GigmateError):  # noqa: N818
     """The process couldn't begin to play; the error is the one that it met, with its exit code."""
 
+    exit_code = 5
+
     def __init__(self, error: Mapping[str, Any]) -> None:
         super().__init__(error["code"], error["what"], error["where"], error["remedy"])
         self.exit_code = error["exit_code"]
