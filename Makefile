@@ -8,7 +8,7 @@ INSTRUMENT ?= drums
 # Spinning OpenMP threads on a busy machine make every step several times slower.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help setup setup-dev demo serve test test-all check format lock train-smoke weights-codec weights-lm bench bench-peers bench-guard clean
+.PHONY: help setup setup-dev demo serve test test-all check format lock train-smoke weights-codec weights-lm bench bench-quick bench-peers bench-guard clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -63,9 +63,15 @@ lock: .venv/uv ## resolve the dependencies anew (versions and hashes, no address
 train-smoke: .venv/core ## prepare a few practice songs and train some steps
 	$(BIN)/python train.py experiment=smoke
 
-bench: .venv/core ## speed of decoding beside the peers, of the chain, and what grows (15 minutes, on a quiet machine)
-	for part in decode parts quality startup growth; do $(BIN)/python -m experiments.speed.$$part || exit; done
-	$(BIN)/python -m experiments.speed.decode --threads 2 --only small
+BENCH_PARTS := decode parts quality startup growth preparation training
+
+bench: .venv/core ## every figure of experiments/004_speed (half an hour, on a quiet machine)
+	for part in $(BENCH_PARTS) length; do $(BIN)/python -m experiments.speed.$$part || exit; done
+	$(BIN)/python -m experiments.speed.decode --threads 2
+	$(BIN)/python -m experiments.bench
+
+bench-quick: .venv/core ## the same without the hour-long song and two threads (a quarter of an hour)
+	for part in $(BENCH_PARTS) "length --longest 600"; do $(BIN)/python -m experiments.speed.$$part || exit; done
 	$(BIN)/python -m experiments.bench
 
 bench-peers: .venv/dev ## fetch the peers of `make bench`; without their dependencies, which pin older versions

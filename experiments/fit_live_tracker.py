@@ -18,8 +18,9 @@ from experiments.live_tracker import mixes
 from gigmate.data.song import SongEntry
 from gigmate.data.sources import MidiSource, PracticeSource
 from gigmate.errors import InputError
+from gigmate.music.evidence import Evidence
 from gigmate.music.grid import BeatGrid
-from gigmate.music.live_hypotheses import Evidence, describe, propose
+from gigmate.music.live_hypotheses import describe, propose
 from gigmate.music.live_onsets import OnsetFrame, OnsetStream
 from gigmate.music.tempo import tempo_scores
 

@@ -15,12 +15,14 @@ import torch
 
 from gigmate.audio import loudness_db, resample, to_channels
 from gigmate.checkpoint import check_codec, load_lm
+from gigmate.chord_judge import ChordJudge, wanted_classes
 from gigmate.codec.base import Codec
 from gigmate.codec.catalog import config_of, load_codec
 from gigmate.codec.chunks import decode_song
 from gigmate.codec.features import MixFeatures
 from gigmate.device import Device, use_threads
 from gigmate.errors import UsageError
+from gigmate.generation.audition import Audition
 from gigmate.generation.offline import generate
 from gigmate.model.conditions import FrameConditions
 from gigmate.model.lm import AccompanimentLM
@@ -133,8 +135,19 @@ class Accompanist:
                 seed=take.seed,
                 guidance_scale=take.guidance_scale,
                 prompt=prompt,
+                audition=None if power is None else self.audition(conditions, num_frames, take.num_candidates),
                 progress=progress,
             )
+
+    def audition(self, conditions: FrameConditions, num_frames: int, num_candidates: int) -> Audition | None:
+        """The search for stems that fit the chords of their mixes; None if there is nothing to choose by."""
+        has_drums = bool((conditions.instrument == INSTRUMENTS.index("drums")).any())
+        if num_candidates == 1 or has_drums or not self.model.config.build_pattern().is_streamable:
+            return None
+        is_bass = conditions.instrument == INSTRUMENTS.index("bass")
+        wanted = wanted_classes(self.model, conditions, num_frames, is_bass=is_bass)
+        judge = ChordJudge(self.codec, self.features, wanted.repeat_interleave(num_candidates, dim=0))
+        return Audition(judge, num_candidates)
 
     def _conditions(
         self, num_frames: int, take: Take, power: Features | None, grid: BeatGrid | None
@@ -189,6 +202,7 @@ class Accompanist:
             "sample_rate": sample_rate,
             "lookahead_s": largest_s if take.lookahead_s is None else take.lookahead_s,
             "guidance_scale": take.guidance_scale,
+            "num_candidates": take.num_candidates,
             "stem_level_db": round(loudness_db(stem), 2),
             "stem_peak": round(float(np.abs(stem).max(initial=0.0)), 4),
             "mix_turned_down_db": round(20 * float(np.log10(1 / mix_gain)), 2),

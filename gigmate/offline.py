@@ -54,6 +54,7 @@ def run(cfg: DictConfig) -> None:
         seed=cfg.seed,
         guidance_scale=cfg.guidance_scale,
         sampler=build(cfg.sampler),
+        num_candidates=cfg.num_candidates,
     )
     refused: list[GigmateError] = []
     for job in jobs:

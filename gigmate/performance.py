@@ -27,6 +27,8 @@ class Take:
         seed: same seed, same stem.
         guidance_scale: above 1 song and beats count for more than was learned (experiments/002); 1 takes half the time.
         sampler: how codes are drawn.
+        num_candidates: ways to go on that are tried every half second, of which the one that fits the song's chords
+            best is kept; 1: none is looked for. Without effect on drums, which have no chords.
     """
 
     instrument: str = "drums"
@@ -34,6 +36,7 @@ class Take:
     seed: int = 0
     guidance_scale: float = 3.0
     sampler: Sampler = field(default_factory=TopK)
+    num_candidates: int = 4
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ class RunningServer:
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         with contextlib.closing(connection):
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()
@@ -130,7 +130,7 @@ class RunningServer:
         lines = self.request("GET", "/metrics")[2].decode().splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
 
-    def wait_ready(self, timeout_s: float = 30.0) -> None:
+    def wait_ready(self, timeout_s: float = 60.0) -> None:
         until_s = time.monotonic() + timeout_s
         while time.monotonic() < until_s:
             with contextlib.suppress(OSError):
@@ -166,7 +166,7 @@ def running_server(folder: Path, **settings: Any) -> Iterator[RunningServer]:
         if process.poll() is None:
             process.terminate()
         try:
-            process.wait(15)
+            process.wait(60)
         finally:
             process.kill()
     assert process.returncode == 0, log.read_text()

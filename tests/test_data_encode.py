@@ -7,6 +7,8 @@ from gigmate.codec.features import MixFeatures
 from gigmate.data.encode import AudioEncoder, TokenEncoder, active_frames
 from gigmate.data.song import conform
 from gigmate.errors import InputError
+from gigmate.music.chords import Chord, frame_harmony
+from gigmate.pitch import NO_ROOT
 from gigmate.stopwatch import Stopwatch
 
 
@@ -19,9 +21,9 @@ def test_records_hold_codes_of_stems_and_mix_power_and_beats() -> None:
     source = FakeSource(seconds=2.005)
     grid = source.load(source.entries()[-1], RATE).grid
     assert grid is not None
-    stems = stems_of()
+    stems, chords = stems_of(), [Chord(0.5, 1.0, 9, (9, 0, 4))]
 
-    records = fake_encoder().encode(stems, grid, Stopwatch())
+    records = fake_encoder().encode(stems, grid, chords, Stopwatch())
 
     assert list(stems) == ["drums", "bass", "keys"]
     assert records.shape == (101,)
@@ -33,15 +35,21 @@ def test_records_hold_codes_of_stems_and_mix_power_and_beats() -> None:
     power = MixFeatures(RATE, HOP).analyse(torch.from_numpy(stems["bass"])[None, None])[0].numpy()
     np.testing.assert_allclose(records["power"][:, 1].T, power, rtol=1e-3, atol=1e-7)  # float16
     assert np.array_equal(records["beats"].T, grid.features(101, SPEC.frame_rate))
+    roots, tones = frame_harmony(chords, 101, SPEC.frame_rate)
+    assert np.array_equal(records["root"], roots)
+    assert np.array_equal(records["tones"], tones)
 
 
 def test_no_grid_is_zeros() -> None:
-    assert not fake_encoder().encode(stems_of(), None, Stopwatch())["beats"].any()
+    records = fake_encoder().encode(stems_of(), None, (), Stopwatch())
+    assert not records["beats"].any()
+    assert not records["tones"].any()
+    assert (records["root"] == NO_ROOT).all()
 
 
 def test_audio_records_are_the_samples() -> None:
     stems = stems_of()
-    records = AudioEncoder().encode(stems, None, Stopwatch())
+    records = AudioEncoder().encode(stems, None, (), Stopwatch())
     waves = np.stack(list(stems.values()), axis=1)
     assert np.abs(records["stems"] / 32767 - waves).max() <= 0.5 / 32767 + 1e-7
 

@@ -180,6 +180,7 @@ def midi_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "band.sf2").write_bytes(b"sounds")
     monkeypatch.setattr(sources, "read_midi", lambda path: path)
     monkeypatch.setattr(sources, "grid_of", lambda score: None)
+    monkeypatch.setattr(sources, "chords_of", lambda score, grid: ())
     monkeypatch.setattr(sources, "render_midi", lambda *args, bends: {"drums": np.ones(10, np.float32)})
     return tmp_path
 

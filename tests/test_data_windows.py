@@ -77,6 +77,8 @@ def test_shapes_and_types(songs: list[StoredSong]) -> None:
         "mix_power": ((108, 50), torch.float32),
         "mix_present": ((), torch.bool),
         "beats": ((10, 50), torch.float32),
+        "root": ((50,), torch.int64),
+        "tones": ((12, 50), torch.float32),
         "instrument": ((), torch.int64),
         "lookahead": ((), torch.int64),
         "song": ((), torch.int64),

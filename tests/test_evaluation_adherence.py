@@ -195,7 +195,9 @@ def test_adherence_is_zero_for_strangers_and_one_for_the_truth() -> None:
         assert anchor is not None
         assert anchor.adherence is not None
         assert anchor.adherence.value == pytest.approx(value)
-    flat = [Score(s.song, s.instrument, s.player, {"m": float(i % 3)}) for i, s in enumerate(planted([0.4] * 6))]
+    flat = [
+        Score(s.song, s.instrument, s.player, {**s.values, "m": float(i % 3)}) for i, s in enumerate(planted([0.4] * 6))
+    ]
     blind = adherence(flat, "model", "m")
     assert blind is not None
     assert not blind.is_telling
@@ -203,6 +205,35 @@ def test_adherence_is_zero_for_strangers_and_one_for_the_truth() -> None:
     assert sane_share(planted([0.4] * 4), "model") == 1
     unknown = [score for score in planted([0.4]) if score.player == "model"]
     assert sane_share(unknown, "model") is None
+
+
+def test_only_sane_and_audible_songs_count_and_no_more_than_the_truth() -> None:
+    half = planted([0.6] * 6)
+    for score in half:
+        if score.player == "model" and score.song in ("s0", "s1", "s2"):
+            score.values["loudness_db"] = -60.0
+    loud, silent, better = (
+        adherence(scores, "model", "m") for scores in (half, planted([np.nan, 0.6]), planted([0.9]))
+    )
+    assert loud is not None
+    assert loud.adherence is not None
+    assert loud.counted is not None
+    assert loud.adherence.value == pytest.approx(1)
+    assert loud.counted.value == pytest.approx(0.5)
+    assert silent is not None
+    assert silent.counted is not None
+    assert silent.counted.value == pytest.approx(0.5)
+    assert better is not None
+    assert better.counted is not None
+    assert better.counted.value == pytest.approx(1)
+    worse = planted([-0.2] * 3)
+    for score in worse:
+        if score.player == "model":
+            score.values["silence"] = 1.0
+    found = adherence(worse, "model", "m")
+    assert found is not None
+    assert found.counted is not None
+    assert found.counted.value == pytest.approx(-1)  # worse than random stays so
 
 
 def test_every_player_is_scored_and_the_report_names_them(tmp_path: Path) -> None:

@@ -46,6 +46,23 @@ def test_prompt_adherence_runs_from_mismatched_to_matching() -> None:
     assert prompt_adherence(cloud(0.5), right, wrong) > prompt_adherence(cloud(1.5), right, wrong)
 
 
+def test_prompt_adherence_obeys_its_formula_wherever_the_candidate_lies() -> None:
+    right, wrong = cloud(0, 60), cloud(2, 70)
+    rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(4, 4)))[0]
+    width = median_distance(right, wrong)
+    gap = np.sqrt(mmd(right, wrong, width))
+    for candidate in (cloud(1, 50), cloud(-3, 50), cloud(9, 50), 0 * cloud(0, 50), np.concatenate([right, wrong])):
+        found = prompt_adherence(candidate, right, wrong)
+        apart = [np.sqrt(mmd(candidate, other, width)) for other in (wrong, right)]
+        assert abs(apart[0] - apart[1]) <= gap + 1e-9  # a metric: nothing is clipped
+        assert found == pytest.approx(0.5 + (apart[0] - apart[1]) / (2 * gap))
+        turned = prompt_adherence(3 * candidate @ rotation, 3 * right @ rotation, 3 * wrong @ rotation)
+        assert turned == pytest.approx(found, abs=1e-6)
+        assert prompt_adherence(candidate, wrong, right) == pytest.approx(1 - found)
+    assert prompt_adherence(cloud(100), right, wrong) == pytest.approx(0.5, abs=0.05)  # as far from both
+    assert prompt_adherence(cloud(1), right, right[::-1]) == pytest.approx(0.5, abs=0.02)  # there is nothing to tell
+
+
 def test_levels_ignore_gain_and_see_silence() -> None:
     power = torch.rand(2, NUM_FEATURES, 10)
     assert torch.allclose(levels(power), levels(1e-3 * power), atol=1e-5)
@@ -135,7 +152,8 @@ def test_sets_are_compared_player_by_player() -> None:
     scores = [score(i, name, mean) for i in range(8) for name, mean in ((TRUE, 3.0), (RANDOM, 0.0), ("model", 2.5))]
     found = set_distances(scores, "model")
     assert found is not None
-    assert found.prefers == 1
+    assert found.prefers is not None
+    assert found.prefers.value == found.prefers.low == 1
     assert found.prompt_adherence > 0.7
     true, stranger = (set_distances(scores, name) for name in (TRUE, RANDOM))
     assert true is not None

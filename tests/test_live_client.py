@@ -10,7 +10,6 @@ from typing import TypeVar
 import numpy as np
 import pytest
 import soundfile
-from network_proxy import NetworkProxy
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Response
 
@@ -20,6 +19,7 @@ from gigmate.live.client_outcome import Outcome, SongClock
 from gigmate.live.client_session import ClientSession
 from gigmate.live.load import play_all, table
 from gigmate.live.messages import Goodbye, Hello, Ping, Pong, Welcome
+from gigmate.live.network_proxy import NetworkProxy
 from gigmate.live.protocol import MIX, PCM16, STEM, Audio, decode_audio, encode_audio, encode_text, parse_client_text
 
 T = TypeVar("T")

@@ -45,6 +45,7 @@ def offline(player: Accompanist, settings: SlotSettings, mix: np.ndarray) -> np.
         settings.seed,
         settings.guidance,
         TopK(settings.top_k, settings.temperature),
+        num_candidates=1,
     )
     power = player.hear(torch.from_numpy(mix.reshape(1, 1, -1)))
     return player.play_codes(len(mix) - L, take, Stopwatch(), power=power, grid=GRID)[0].numpy()
@@ -223,8 +224,8 @@ def test_density_moves_the_share_of_silence(player: Accompanist, engine: Engine)
     for density in (-1.0, -0.5, 1.0):
         codes = Part(engine, replace(DRUMS, density=density, guidance=1.0)).play(*calls(noise(120), L)).codes
         shares.append(float((codes[0] == quiet).mean()))
-    assert shares[0] > max(4 / 64, 1.5 * shares[1])  # of 64 codes
-    assert shares[2] == 0
+    assert shares[0] > 4 / 64  # of 64 codes
+    assert shares[0] > shares[1] > shares[2] == 0
 
 
 def test_what_is_turned_while_playing_counts_from_then_on_but_for_the_seed(engine: Engine) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from gigmate.live.scheduler import Budget, Schedule, Scheduler, choose
@@ -9,7 +10,8 @@ from gigmate.live.scheduler import Budget, Schedule, Scheduler, choose
 RATE, RANGE = 50.0, (-50, -1)
 LAN = Budget(
     capture_s=0.0,
-    network_s=0.02,
+    network_s=0.015,
+    stalls_s=0.005,
     queue_s=0.002,
     compute_p95_s=(0.008, 0.016, 0.024, 0.032),
     codec_s=0.031,
@@ -20,7 +22,8 @@ LAN = Budget(
 
 def path_s(budget: Budget, chunk_frames: int) -> float:
     """The sum, written out."""
-    fixed_s = budget.capture_s + budget.network_s + budget.queue_s + budget.codec_s + budget.buffer_s + budget.device_s
+    ways_s = budget.capture_s + budget.network_s + budget.stalls_s + budget.queue_s
+    fixed_s = ways_s + budget.codec_s + budget.buffer_s + budget.device_s
     return fixed_s + budget.compute_p95_s[chunk_frames - 1] + chunk_frames / RATE
 
 
@@ -61,6 +64,21 @@ def test_beyond_the_trained_range_the_mix_is_whole_bars_late(network_s: float, b
     assert schedule.lag_frames / RATE >= path_s(budget, 1) - 1e-9
     fewer = round((schedule.bars - 1) * bar_s * RATE)
     assert (fewer - RANGE[0]) / RATE < path_s(budget, 1), "fewer bars would not have done"
+
+
+def test_stalls_alone_are_met_by_the_largest_lookahead_and_not_by_bars() -> None:
+    stalling = replace(LAN, stalls_s=2.0)
+    assert (choose(stalling, RANGE, RATE).mode, choose(stalling, RANGE, RATE).lookahead_frames) == ("ahead", -50)
+    scheduler, current = Scheduler(RANGE, RATE), choose(LAN, RANGE, RATE)
+    seen = run(scheduler, current, stalling, 0.0, 5.0)
+    assert {schedule.lookahead_frames for schedule in seen} == {-50}
+
+
+def test_in_bars_the_least_of_the_lookahead_that_pays_for_the_rest_is_taken() -> None:
+    for network_s in (1.0, 1.5, 1.9, 2.2):
+        schedule = choose(replace(LAN, network_s=network_s), RANGE, RATE)
+        rest_s = path_s(replace(LAN, network_s=network_s), 1) - schedule.delay_frames / RATE
+        assert -schedule.lookahead_frames == max(1, round(np.ceil(rest_s * RATE - 1e-9)))
 
 
 def run(scheduler: Scheduler, current: Schedule, budget: Budget, start_s: float, seconds: float) -> list[Schedule]:

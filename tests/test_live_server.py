@@ -207,7 +207,7 @@ def in_hub(act: Callable[[Hub], Awaitable[None]], make_worker: Callable[[], Any]
         hub = Hub(make_worker, ServeSettings(capacity=2, **changes), Metrics())
         await hub.start()
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await act(hub)
         finally:
             await hub.stop()

@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
 from gigmate.errors import MachineError
-from gigmate.live.protocol import AFTER_GAP, FLOAT32, MIX, STEM, Audio, decode_audio, encode_audio
-from gigmate.live.wire import HEADER, MAX_PAYLOAD_BYTES, pack, take_all
+from gigmate.live.protocol import FLOAT32, MIX, STEM, Audio, decode_audio, encode_audio
+from gigmate.live.server.supervisor import Supervisor
+from gigmate.live.wire import HEADER, MAX_PAYLOAD_BYTES, Kind, pack, take_all
 from gigmate.live.worker import Worker, WorkerFailed, WorkerLost, worker_command
 
 SCRIPT = Path(__file__).parent / "live_echo_worker.py"
 
 
-def echo(start_timeout_s: float = 60.0, **about: Any) -> Worker:
-    return Worker([sys.executable, str(SCRIPT), json.dumps(about)], start_timeout_s)
+def echo(start_timeout_s: float = 60.0, silence_s: float = 60.0, **about: Any) -> Worker:
+    return Worker([sys.executable, str(SCRIPT), json.dumps(about)], start_timeout_s, silence_s)
 
 
 def run(job: Coroutine[Any, Any, None]) -> None:
@@ -157,6 +158,41 @@ def test_one_that_does_not_read_loses_audio_but_no_text() -> None:
     run(job())
 
 
+def test_a_worker_without_sessions_says_that_it_lives_and_nobody_is_told() -> None:
+    async def job() -> None:
+        worker = echo()
+        await worker.start()
+        assert await worker._read() == (Kind.ALIVE, 0, b"")
+        assert worker._reader is not None
+        worker._reader.feed_data(pack(0, b"", Kind.ALIVE) + pack(1, "news"))
+        assert await worker.receive() == (1, "news")
+        await worker.stop()
+
+    run(job())
+
+
+def test_one_that_hangs_is_ended_and_another_plays() -> None:
+    told: asyncio.Queue[str] = asyncio.Queue()
+    lost = asyncio.Event()
+
+    async def job() -> None:
+        supervisor = Supervisor(lambda: echo(silence_s=5.0), lambda _, payload: told.put_nowait(str(payload)), lost.set)
+        await supervisor.start()
+        supervisor.send(1, "pid")
+        pid = int(await told.get())
+        os.kill(pid, signal.SIGSTOP)
+        await lost.wait()
+        while not supervisor.is_alive:
+            await asyncio.sleep(0.02)
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+        supervisor.send(2, "pid")
+        assert int(await told.get()) != pid
+        await supervisor.stop()
+
+    run(job())
+
+
 def test_the_command_is_data_and_no_shell() -> None:
     command = worker_command({"ckpt": "a b.ckpt; rm x", "codec": None, "device": {"name": "cpu"}}, 3, "records")
     assert command[:3] == [sys.executable, "-m", "gigmate.live.worker_main"]
@@ -179,14 +215,13 @@ def test_the_real_one_plays_for_a_session_that_says_hello(tmp_path: Path, repo: 
             session_id, welcome = await worker.receive()
             assert (session_id, json.loads(welcome)["type"]) == (7, "welcome")
             stem: list[NDArray[np.float32]] = []
-            expected = await collect(
-                worker, stem, 17 * 960
-            )  # of the 20 frames ahead the newest are inside codec and resampler
+            ahead = 17  # of the 20 frames ahead the newest are inside codec and resampler
+            await collect(worker, stem, ahead * 960)
             for number in range(30):
                 part = np.full(960, 0.1, "<f4").tobytes()
                 mix = Audio(kind=MIX, format=FLOAT32, seq=number, sample_index=960 * number, samples=part)
                 worker.send(7, encode_audio(mix))
-            await collect(worker, stem, 47 * 960, expected)
+                await collect(worker, stem, (ahead + number + 1) * 960)  # sent all at once, they would be late
             assert np.isfinite(np.concatenate(stem)).all()
             assert np.abs(np.concatenate(stem)).max() > 1e-3
             worker.send(7, json.dumps({"type": "close"}))
@@ -205,17 +240,11 @@ async def playing(worker: Worker) -> AsyncIterator[Worker]:
         await worker.stop()
 
 
-async def collect(worker: Worker, stem: list[NDArray[np.float32]], num_samples: int, expected: int = 0) -> int:
-    """Add what comes of a stem until it has so many samples; none is missing but where the worker says so.
-
-    A machine that is too slow leaves frames out: they would come too late. `expected` is the next sample's index; it is
-    given back for the next time.
-    """
+async def collect(worker: Worker, stem: list[NDArray[np.float32]], num_samples: int) -> None:
+    """Add what comes of a stem until it has so many samples; none is missing."""
     while sum(map(len, stem)) < num_samples:
         _, payload = await worker.receive()
         if isinstance(payload, bytes):
             audio = decode_audio(payload, STEM)
-            assert audio.sample_index == expected or (audio.sample_index > expected and audio.flags & AFTER_GAP)
-            expected = audio.sample_index + audio.num_samples
+            assert audio.sample_index == sum(map(len, stem))
             stem.append(np.frombuffer(audio.samples, "<f4"))
-    return expected

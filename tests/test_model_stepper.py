@@ -3,13 +3,14 @@ import torch
 from tiny_models import V, as_inputs, from_inputs, random_frames, random_steps, tiny_model
 from torch import Tensor
 
+from gigmate.generation.frame_generator import FrameGenerator
 from gigmate.generation.guidance import Guidance
 from gigmate.generation.offline import generate
-from gigmate.generation.sampler import TopK
+from gigmate.generation.sampler import Greedy, TopK, row_generators
 from gigmate.model import stepper as stepper_module
-from gigmate.model.conditions import StepConditions
+from gigmate.model.conditions import StepConditions, step_conditions
 from gigmate.model.lm import AccompanimentLM, shift_steps
-from gigmate.model.products import FloatProduct, Int8Product
+from gigmate.model.products import FloatProduct, Int8Product, MixedProduct
 from gigmate.model.stepper import Stepper, equip
 
 FLOAT_ERROR, INT8_ERROR = 2e-6, 0.03
@@ -48,6 +49,14 @@ def step_through(model: AccompanimentLM, stepper: Stepper | None, guidance: Guid
     return torch.cat(out)
 
 
+@pytest.fixture(params=[True, False], ids=["small", "large"])
+def _size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both int8 products, whatever the size of the weights."""
+    if not request.param:
+        monkeypatch.setattr(MixedProduct, "fits", lambda _: False)
+
+
+@pytest.mark.usefixtures("_size")
 @pytest.mark.parametrize("chunk", [1, 5])
 @pytest.mark.parametrize("guidance", [Guidance(), Guidance(3.0, 3.0), Guidance(2.0, 3.0)])
 @pytest.mark.parametrize("weights", ["float32", pytest.param("int8", marks=needs_int8)])
@@ -70,6 +79,7 @@ def test_generation_through_it_is_the_same_in_float32(name: str) -> None:
 
 
 @needs_int8
+@pytest.mark.usefixtures("_size")
 def test_int8_rows_do_not_depend_on_their_batch_to_the_last_bit() -> None:
     model = tiny_model(dim=64)
     stepper, (steps, conditions) = Stepper(model, "int8"), random_steps(model, 3, 30)
@@ -102,10 +112,29 @@ def test_int8_product_is_the_rounded_one(has_vnni: bool, monkeypatch: pytest.Mon
     assert ((total - 1 - expected) / size.clamp(min=1.0)).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("kind", [FloatProduct, pytest.param(Int8Product, marks=needs_int8)])
+def test_mixed_product_is_the_rounded_one() -> None:
+    """Against float64; sums come in bfloat16, which has 8 bits, and are rounded to them again when they are scaled."""
+    weight, values, bias = torch.randn(128, 64) * torch.rand(128, 1), torch.randn(3, 64).bfloat16(), torch.randn(128)
+    scale = weight.abs().amax(1, keepdim=True) / 127
+    whole = (weight / scale).round().double() * scale.bfloat16().double()
+    expected, product = values.double() @ whole.T, MixedProduct(weight, bias)
+    allowed = expected.abs() * 2**-8 * 1.01 + 1e-6
+    assert ((product.of(values.float()) - bias - expected).abs() < allowed).all()
+    total = torch.ones(3, 128)
+    product.add_to(total, values.half())
+    assert ((total - 1 - expected).abs() < allowed).all()
+
+
+@pytest.mark.parametrize("shape", [(64, 48), (48, 64), (640, 640)])
+def test_weights_that_torchs_kernel_cannot_take_or_takes_slowly_do_not_fit(shape: tuple[int, int]) -> None:
+    assert MixedProduct.fits(torch.zeros(64, 128))
+    assert not MixedProduct.fits(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("kind", [FloatProduct, MixedProduct, pytest.param(Int8Product, marks=needs_int8)])
 def test_zeros_stay_zeros(kind: type) -> None:
-    assert torch.equal(kind(torch.randn(8, 16)).of(torch.zeros(2, 16)), torch.zeros(2, 8))
-    assert torch.equal(kind(torch.zeros(8, 16)).of(torch.randn(2, 16)), torch.zeros(2, 8))
+    assert torch.equal(kind(torch.randn(64, 128)).of(torch.zeros(2, 128)), torch.zeros(2, 64))
+    assert torch.equal(kind(torch.zeros(64, 128)).of(torch.randn(2, 128)), torch.zeros(2, 64))
 
 
 def test_machines_without_int8_step_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,3 +145,19 @@ def test_machines_without_int8_step_in_float32(monkeypatch: pytest.MonkeyPatch) 
     assert model.stepper.weights == "float32"
     with pytest.raises(ValueError, match="fbgemm"):
         Int8Product(torch.zeros(4, 4))
+
+
+@needs_int8
+def test_a_row_of_an_int8_generator_begins_anew_after_a_reset() -> None:
+    model = tiny_model(dim=64)
+    equip(model, "int8")
+    calls = step_conditions(random_frames(1, 20), model.config.build_pattern(), 20)
+    generator = FrameGenerator(model, Greedy())
+    played: list[list[Tensor | None]] = []
+    for _ in range(2):
+        draws = row_generators(0, 1)
+        played.append([generator.step(calls.at(slice(call, call + 1)), draws) for call in range(20)])
+        generator.reset(torch.tensor([True]))
+    for first, second in zip(*played, strict=True):
+        assert (first is None) == (second is None)
+        assert first is None or second is None or torch.equal(first, second)

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
-from network_proxy import PROFILES, SLOT_S, NetworkProxy, Profile
+
+from gigmate.live.network_proxy import PROFILES, SLOT_S, NetworkProxy, Profile
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def over(job: Callable[[NetworkProxy], Awaitable[None]]) -> None:
     async def run() -> None:
         server = await asyncio.start_server(echo, "127.0.0.1", 0)
         async with server, NetworkProxy(server.sockets[0].getsockname()[1]) as proxy:
-            await asyncio.wait_for(job(proxy), 20)
+            await asyncio.wait_for(job(proxy), 60)
 
     asyncio.run(run())
 

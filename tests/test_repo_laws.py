@@ -18,7 +18,7 @@ SOURCES = {
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in SOURCES.items()}
 
 PARTS = {
-    "base": ("shapes", "errors", "stopwatch"),
+    "base": ("shapes", "errors", "pitch", "stopwatch"),
     "files": ("files",),
     "audio": ("audio",),
     "archive": ("archive",),
@@ -32,7 +32,7 @@ PARTS = {
     "data": ("data",),
     "checkpoint": ("checkpoint",),
     "training": ("training",),
-    "accompanist": ("accompanist", "continuation", "joint", "offline", "performance"),
+    "accompanist": ("accompanist", "chord_judge", "continuation", "joint", "offline", "performance"),
     "evaluation": ("evaluation",),
     "demo": ("demo",),
     "live": ("live",),

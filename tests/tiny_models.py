@@ -22,6 +22,7 @@ def tiny_model(pattern: str = "delay", **changes: object) -> AccompanimentLM:
         "num_codebooks": K,
         "codebook_size": V,
         "mix_features": D,
+        "semitone_bands": D,
         "beat_features": G,
         "num_instruments": 3,
         "min_lookahead_frames": -5,

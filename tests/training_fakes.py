@@ -6,12 +6,14 @@ from typing import Any
 
 import lightning as L
 import torch
+from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from gigmate.codec.base import CodecSpec
 from gigmate.data.module import WindowData
 from gigmate.data.windows import TokenWindow, WindowKey
 from gigmate.model.config import ModelConfig, PatternConfig
+from gigmate.pitch import NUM_PITCH_CLASSES
 from gigmate.training.averaging import WeightAverage
 from gigmate.training.callbacks import FiniteGuard, SignalGuard
 from gigmate.training.checkpoints import CheckpointSaver, VerifiedCheckpointIO
@@ -31,6 +33,7 @@ SHAPE = ModelConfig(
     num_codebooks=K,
     codebook_size=V,
     mix_features=D,
+    semitone_bands=D,
     min_lookahead_frames=-2,
     max_lookahead_frames=2,
     pattern=PatternConfig("delay"),
@@ -56,6 +59,8 @@ class ToyWindows(Dataset[TokenWindow]):
             "mix_power": power * torch.nan if index in self.bad else power,
             "mix_present": torch.tensor(True),
             "beats": torch.rand(G, T, generator=generator),
+            "root": tune % NUM_PITCH_CLASSES,
+            "tones": F.one_hot(tune % NUM_PITCH_CLASSES, NUM_PITCH_CLASSES).T.float(),
             "instrument": torch.tensor(index % 7),
             "lookahead": torch.randint(self.lookaheads[0], self.lookaheads[1] + 1, (), generator=generator),
             "song": torch.tensor(key[0]),
@@ -66,7 +71,7 @@ class ToyWindows(Dataset[TokenWindow]):
 class ToyData(WindowData):
     """`TokenData` without files."""
 
-    spec, num_features, min_lookahead_frames, max_lookahead_frames = SPEC, D, -2, 2
+    spec, num_features, num_semitone_bands, min_lookahead_frames, max_lookahead_frames = SPEC, D, D, -2, 2
 
     def __init__(
         self,

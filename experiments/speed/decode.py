@@ -29,6 +29,7 @@ _CASES: tuple[tuple[Shape, float], ...] = (
 """Each with its goal: how many times as fast as the best peer."""
 _PEERS = {"transformers": peers.hf_loop, "audiocraft": peers.audiocraft, "moshi": peers.moshi}
 _OWN_WINDOW = 512
+_GENERATED = 60
 
 
 def players_of(shape: Shape) -> dict[str, Step]:
@@ -69,6 +70,23 @@ def row_of(shape: Shape, goal: float, times: Mapping[str, Times], copy_rate: flo
     return {**row, "goal": f"{goal:g}", "steps kept": f"{min(value.kept for value in times.values()):.0%}"}
 
 
+def generated(rounds: int, *, is_one_thread: bool) -> Row:
+    """A line for transformers' `generate` beside the loop and GigMate, all for the same number of steps at tiny."""
+    shape = Shape(*_TINY)
+
+    def repeated(step: Step) -> Step:
+        return lambda: [step() for _ in range(_GENERATED)]
+
+    whole = {
+        "transformers": repeated(peers.hf_loop(shape)),
+        "transformers generate": peers.hf_generate(shape, _GENERATED),
+        "int8": repeated(player(shape, "int8", model_of(shape))),
+    }
+    times = take_turns(whole, rounds=rounds, steps=1, warm_up=0, is_one_thread=is_one_thread)
+    cells = {f"{name}, ms": f"{1e3 * value.median_s / _GENERATED:.2f}" for name, value in times.items()}
+    return {"case": f"tiny, {_GENERATED} steps in one", "context": "0", **cells}
+
+
 def main() -> None:
     """Measure all cases, print and keep the table."""
     logging.basicConfig(level=logging.WARNING)
@@ -88,6 +106,9 @@ def main() -> None:
         rows.append(row_of(shape, goal, times, copy_rate))
         sys.stderr.write(markdown(rows[-1:]))
         gc.collect()
+    if given.only in ("", "tiny"):
+        with torch.inference_mode():
+            rows.append(generated(given.rounds, is_one_thread=given.threads == 1))
     write(f"decode_{given.threads}_thread{'s' * (given.threads > 1)}", rows, threads=given.threads, rounds=given.rounds)
     sys.stdout.write(markdown(rows))
 

@@ -46,10 +46,11 @@ def conditions_of(model: AccompanimentLM, batch: int) -> StepConditions:
 
 def traffic(shape: Shape, weights: Weights) -> int:
     """Bytes that a step has to read: the matrices of layers and heads as they are held, and the ring as far as used."""
-    model = model_of(shape)
+    with torch.device("meta"):
+        model = model_of(shape)
     matrices = [part.weight.numel() for part in (*model.trunk.modules(), model.heads) if isinstance(part, nn.Linear)]
     cache = 2 * shape.num_layers * shape.rows * min(shape.context + 1, WINDOW) * shape.dim
-    return sum(matrices) * (1 if weights == "int8" else 4) + cache * 4
+    return sum(matrices) + cache * 2 if weights == "int8" else 4 * (sum(matrices) + cache)
 
 
 def player(shape: Shape, weights: Weights | None, model: AccompanimentLM) -> Step:

@@ -76,6 +76,18 @@ def hf_loop(shape: Shape) -> Step:
     return step
 
 
+def hf_generate(shape: Shape, num_steps: int) -> Step:
+    """The `generate` of the same class: so many steps from the beginning."""
+    from transformers import MusicgenForCausalLM
+    from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderConfig
+
+    model = MusicgenForCausalLM(_hf_config(MusicgenDecoderConfig, shape)).eval()
+    model.generation_config.pad_token_id = model.generation_config.decoder_start_token_id = 0
+    start = torch.zeros(NUM_CODEBOOKS, 1, dtype=torch.int64)
+    given = {"do_sample": True, "top_k": TOP_K, "guidance_scale": 1, "num_return_sequences": 1}
+    return lambda: model.generate(start, max_new_tokens=num_steps, **given)
+
+
 def audiocraft(shape: Shape) -> Step:
     """LMModel of audiocraft in streaming mode, with the attention of torch."""
     _use("audiocraft", ("models", "data"))

@@ -70,7 +70,9 @@ class CompactCodec(nn.Module):
 
     @property
     def spec(self) -> CodecSpec:
-        """The facts; the fingerprint is taken over the weights once, when first asked for."""
+        """The facts; the fingerprint is taken once, when first asked for, over what makes the codes: a decoder that is
+        trained further plays the same codes.
+        """
         if self._spec is None:
             c = self.config
             self._spec = CodecSpec(
@@ -80,10 +82,15 @@ class CompactCodec(nn.Module):
                 hop=c.hop,
                 num_codebooks=c.num_codebooks,
                 codebook_size=c.codebook_size,
-                fingerprint=fingerprint(self.state_dict(), asdict(c)),
+                fingerprint=fingerprint(nn.ModuleList(self.code_makers).state_dict(), asdict(c)),
                 latency_samples=self.synthesis.latency_samples,
             )
         return self._spec
+
+    @property
+    def code_makers(self) -> tuple[nn.Module, ...]:
+        """The parts that turn a wave into codes, in order."""
+        return self.analysis, self.encoder, self.to_latent, self.quantizer
 
     @property
     def device(self) -> torch.device:

@@ -109,7 +109,7 @@ _MODULE = _group(
     condition_dropout=_SHARE,
     beat_dropout=_SHARE,
     past_dropout=_SHARE,
-    hearing_weight=Float(0, 100),
+    harmony_weight=Float(0, 100),
     codebook_weights=Many(Float(0, 100), 1, 64, optional=True),
     sample_every_steps=_NUM_STEPS,
     sample_s=Float(0.1, 120),
@@ -123,6 +123,7 @@ _MODULE = _group(
     max_steps=_STEPS,
     partial_share=_SHARE,
     skip_frames=Int(0, 1000),
+    decoder_only=Bool(),
 )
 _TRAINER = _group(
     "trainer",
@@ -219,6 +220,7 @@ _GENERATE: Rules = {
     "seconds": Float(0.1, 3600, optional=True, help="length of the result; null: of the song"),
     "lookahead_s": Float(-10, 10, optional=True, help="how far ahead it hears; null: the largest that was trained"),
     "guidance_scale": Float(0, 20, help="how strictly it follows the song; 1: as trained"),
+    "num_candidates": Int(1, 64, help="ways to go on that are tried, the one that fits the chords best is kept"),
     "seed": _SEED,
     "max_seconds": Float(0.1, 36_000, help="refuse longer songs"),
     "force": _FORCE,
@@ -232,6 +234,7 @@ _EVALUATE: Rules = {
     "seconds": Float(4, 3600, help="length of the excerpts"),
     "beats": Choice(("track", "true", "none"), help="what the model is told of the beats"),
     "guidance_scale": Float(0, 20, help="how strictly it follows the song; 1: as trained"),
+    "num_candidates": Int(1, 64, help="ways to go on that are tried, the one that fits the chords best is kept"),
     "encoder": Text("a file", optional=True, help="the judge of fit; null: the one that ships"),
     "ckpt": _CKPT,
     "out": Text("a folder", optional=True, help="where the report goes; null: runs/evaluate/<what>"),

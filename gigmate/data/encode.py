@@ -1,5 +1,6 @@
 """From stems to records: the two kinds of shards."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from gigmate.codec.base import Codec
 from gigmate.codec.features import NUM_FEATURES, MixFeatures
 from gigmate.data.song import StemWaves
 from gigmate.data.store import Recipe
+from gigmate.music.chords import Chord, frame_harmony
 from gigmate.music.grid import BEAT_FEATURES, BeatGrid
 from gigmate.stopwatch import Stopwatch
 
@@ -28,7 +30,9 @@ class Encoder(Protocol):
         """What the records are."""
         ...
 
-    def encode(self, stems: StemWaves, grid: BeatGrid | None, stopwatch: Stopwatch) -> NDArray[Any]:
+    def encode(
+        self, stems: StemWaves, grid: BeatGrid | None, chords: Sequence[Chord], stopwatch: Stopwatch
+    ) -> NDArray[Any]:
         """Records [T or N] of `recipe.record(len(stems))`, columns in the order of `stems`."""
         ...
 
@@ -38,8 +42,10 @@ class AudioEncoder:
 
     recipe = Recipe("audio", AUDIO_SAMPLE_RATE)
 
-    def encode(self, stems: StemWaves, grid: BeatGrid | None, stopwatch: Stopwatch) -> NDArray[Any]:
-        """See `Encoder`; beats aren't kept."""
+    def encode(
+        self, stems: StemWaves, grid: BeatGrid | None, chords: Sequence[Chord], stopwatch: Stopwatch
+    ) -> NDArray[Any]:
+        """See `Encoder`; beats and chords aren't kept."""
         with stopwatch.part("quantize"):
             waves = np.stack(list(stems.values()), axis=1)
             records = np.zeros(len(waves), self.recipe.record(len(stems)))
@@ -48,7 +54,7 @@ class AudioEncoder:
 
 
 class TokenEncoder:
-    """Codes of every stem and of their sum, power features and activity of every stem, features of the beat grid.
+    """Codes of every stem and of their sum, power features and activity of every stem, beats and harmony.
 
     Raises:
         ValueError: a codec whose codes don't fit 16 bits.
@@ -62,7 +68,9 @@ class TokenEncoder:
         self.features = MixFeatures(spec.sample_rate, spec.hop)
         self.recipe = Recipe("tokens", spec.sample_rate, spec, NUM_FEATURES, BEAT_FEATURES)
 
-    def encode(self, stems: StemWaves, grid: BeatGrid | None, stopwatch: Stopwatch) -> NDArray[Any]:
+    def encode(
+        self, stems: StemWaves, grid: BeatGrid | None, chords: Sequence[Chord], stopwatch: Stopwatch
+    ) -> NDArray[Any]:
         """See `Encoder`."""
         waves = np.stack([*stems.values(), np.sum(list(stems.values()), axis=0)]).astype(np.float32)
         num_frames = self.spec.num_frames(waves.shape[1])
@@ -79,6 +87,7 @@ class TokenEncoder:
                 records["active"][:, i] = active_frames(wave, self.spec.hop, round(ACTIVE_HOLD_S / frames_s))
         if grid is not None:
             records["beats"] = grid.features(num_frames, self.spec.frame_rate).T
+        records["root"], records["tones"] = frame_harmony(chords, num_frames, self.spec.frame_rate)
         return records
 
     @torch.inference_mode()

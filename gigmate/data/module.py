@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from gigmate.codec.base import CodecSpec
+from gigmate.codec.features import NUM_SEMITONE_BANDS
 from gigmate.data.audio_windows import AudioWindows
 from gigmate.data.loading import BatchKeys, WindowLoader, of_split, open_folders
 from gigmate.data.windows import TokenWindows, WindowConfig
@@ -145,6 +146,11 @@ class TokenData(WindowData):
     def num_features(self) -> int:
         """D of the mix features."""
         return self.recipe.mix_features
+
+    @property
+    def num_semitone_bands(self) -> int:
+        """How many of them, the last, are semitone bands."""
+        return NUM_SEMITONE_BANDS
 
     @property
     def min_lookahead_frames(self) -> int:

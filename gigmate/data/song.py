@@ -6,7 +6,7 @@ source.entries() --> SongEntry (cheap: a name and a digest) --> source.load() --
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigmate.errors import InputError
+from gigmate.music.chords import Chord
 from gigmate.music.grid import BeatGrid
 from gigmate.music.instruments import INSTRUMENTS
 
@@ -54,6 +55,7 @@ class SongAudio:
         group: songs that share material share it; a group is never split between training and validation.
         split: where it belongs by its source; None: decided by group.
         licence: under which terms its sound may be used.
+        chords: its harmony, as far as known, on the same clock.
     """
 
     stems: StemWaves
@@ -61,6 +63,7 @@ class SongAudio:
     group: str
     split: str | None = None
     licence: str = "unknown"
+    chords: Sequence[Chord] = ()
 
 
 class SongSource(Protocol):

@@ -16,6 +16,7 @@ from gigmate.errors import InputError
 from gigmate.music.band import compose, render_song
 from gigmate.music.grid import BeatGrid
 from gigmate.music.midi import grid_of, read_midi
+from gigmate.music.midi_chords import chords_of
 from gigmate.music.soundfont import Bends, render_midi
 from gigmate.music.tracker import track_beats
 
@@ -59,7 +60,8 @@ class PracticeSource:
     def load(self, entry: SongEntry, sample_rate: int) -> SongAudio:
         """Compose and render one."""
         song = compose(int(entry.reference), self.seconds)
-        return SongAudio(render_song(song, sample_rate), song.grid, f"practice:{song.group}", licence="generated")
+        group = f"practice:{song.group}"
+        return SongAudio(render_song(song, sample_rate), song.grid, group, licence="generated", chords=song.chords)
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ class MidiSource:
         score = read_midi(path)
         stems = render_midi(score, self.soundfont, sample_rate, bends=self.bends)
         licence = self._rows().get(entry.reference, {}).get("licence") or "unknown"
-        return SongAudio(stems, grid_of(score), *self.group(entry), licence)
+        grid = grid_of(score)
+        return SongAudio(stems, grid, *self.group(entry), licence, chords_of(score, grid))
 
     def group(self, entry: SongEntry) -> tuple[str, str | None]:
         """What the index says; without it every file is a group of its own."""

@@ -23,6 +23,7 @@ from gigmate.data.song import ALL
 from gigmate.data.store import Recipe, SongCard, open_shard
 from gigmate.errors import InputError
 from gigmate.music.instruments import INSTRUMENTS
+from gigmate.pitch import NO_ROOT, NUM_PITCH_CLASSES
 
 WindowKey = tuple[int, int]
 """(epoch, index in the epoch)."""
@@ -76,6 +77,8 @@ TokenWindow = dict[str, Tensor]
     mix_power    [D, T + ahead] float32, linear power features: frame t sounds together with stem frame t
     mix_present  [] bool; False: there is nothing to hear, mix_power is zero
     beats        [G, T + ahead] float32; zeros: no grid
+    root         [T + ahead] int64, pitch class of the chord that sounds with the mix frame; `NO_ROOT`: unknown
+    tones        [12, T + ahead] float32, 1 for each of the chord's pitch classes; all 0: unknown
     instrument   [] int64, index in INSTRUMENTS
     lookahead    [] int64, frames
     song         [] int64, number of the song in its data module, to name it by
@@ -151,12 +154,18 @@ class TokenWindows(Dataset[TokenWindow]):
         beats[: len(records)] = records["beats"]
         for stem, weight in weights.items():
             power[: len(records)] += weight * records["power"][:, stem].astype(np.float32)
+        root = np.full(num_ahead, NO_ROOT, np.int64)
+        root[: len(records)] = records["root"]
+        tones = np.zeros((num_ahead, NUM_PITCH_CLASSES), np.float32)
+        tones[: len(records)] = records["tones"][:, None] >> np.arange(NUM_PITCH_CLASSES) & 1
         lookahead = int(rng.integers(self.config.min_lookahead_frames, self.config.max_lookahead_frames + 1))
         return {
             "codes": torch.from_numpy(records["codes"][:num_frames, target].T.astype(np.int64)),
             "mix_power": torch.from_numpy(np.ascontiguousarray(power.T)),
             "mix_present": torch.tensor(bool(weights)),
             "beats": torch.from_numpy(np.ascontiguousarray(beats.T)),
+            "root": torch.from_numpy(root),
+            "tones": torch.from_numpy(np.ascontiguousarray(tones.T)),
             "instrument": torch.tensor(INSTRUMENTS.index(names[target])),
             "lookahead": torch.tensor(lookahead),
             "song": torch.tensor(song.number),

@@ -121,6 +121,13 @@ class FrameGenerator:
         other._prompt_rest = self._prompt_rest.clone()
         return other
 
+    def select(self, rows: Tensor) -> None:
+        """Row i goes on from where row `rows[i]` was; [B] int64."""
+        rows = rows.cpu()
+        self._decoder.select(rows)
+        self._line.select(rows)
+        self._prompt_rest = self._prompt_rest[rows]
+
     def reset(self, rows: Mask | None = None) -> None:
         """Forget the past of `rows` [B] bool on the CPU, or of all."""
         self._decoder.reset(rows)

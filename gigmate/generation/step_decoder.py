@@ -113,6 +113,14 @@ class StepDecoder:
         other._previous = self._previous.clone()
         return other
 
+    @torch.inference_mode()
+    def select(self, rows: Tensor) -> None:
+        """Row i goes on from where row `rows[i]` was; [B] int64."""
+        rows, num_views = rows.to(self.device), len(self._guidance.views)
+        self._cache.select((rows[:, None] * num_views + torch.arange(num_views, device=self.device)).flatten())
+        self._previous = self._previous[rows]
+
+    @torch.inference_mode()
     def reset(self, rows: Mask | None = None) -> None:
         """Forget the past of `rows` [B] bool on the CPU, or of all."""
         chosen = torch.ones(len(self._previous), dtype=torch.bool) if rows is None else rows

@@ -65,10 +65,13 @@ class Outcome:
     num_sent: int = 0
     num_late: int = 0
     slack_s: list[float] = field(default_factory=list)
+    """How long before it was due a message came, for each that came while the song was played."""
+    starts: list[int] = field(default_factory=list)
+    """The first samples of these messages."""
     rtt_s: list[float] = field(default_factory=list)
     stats: Stats = field(default_factory=Stats)
-    plan: Welcome | Plan | None = None
-    num_plans: int = 0
+    plans: list[Welcome | Plan] = field(default_factory=list)
+    """In their order; the last one is in force."""
     num_resumes: int = 0
     close_code: int = 1006
     reason: str = ""
@@ -83,6 +86,7 @@ class Outcome:
         """
         if now is not None:
             self.slack_s.append((sample_index - now) / self.sample_rate)
+            self.starts.append(sample_index)
         num_late = min(len(wave), max(0, (now or 0) - sample_index))
         self.num_late += num_late
         start = sample_index + num_late
@@ -106,9 +110,9 @@ class Outcome:
             rtt_p95_ms=_percentile_ms(self.rtt_s, 95),
             step_p50_ms=self.stats.step_p50_ms or 0.0,
             step_p95_ms=self.stats.step_p95_ms or 0.0,
-            lookahead_ms=self.plan.lookahead_ms if self.plan else 0.0,
-            mode=self.plan.mode if self.plan else "",
-            plans=self.num_plans,
+            lookahead_ms=self.plans[-1].lookahead_ms if self.plans else 0.0,
+            mode=self.plans[-1].mode if self.plans else "",
+            plans=len(self.plans),
             resumes=self.num_resumes,
             close_code=self.close_code,
             reason=self.reason,

@@ -35,7 +35,7 @@ from gigmate.live.protocol import (
 )
 
 SUBPROTOCOL = "gigmate.v1"
-_PING_S = 1.0
+_PING_S, _FIRST_PING_S = 1.0, 0.1  # often at first, so that the server soon knows the path
 _WELCOME_S, _CLOSE_S = 30.0, 10.0
 _RESUME_AFTER_S = (0.2, 0.5, 1.0, 2.0, 2.0, 2.0)  # within the 10 s for which a server keeps a session
 _CUT = (1005, 1006)
@@ -127,7 +127,7 @@ class ClientSession:
             await self._is_welcome.wait()
         self._clock.start()
         form = PCM16 if self._hello.format == "pcm16" else FLOAT32
-        num_blocks, pinged_s = len(self._song) // self._block, 0.0
+        num_blocks, pinged_s, ping_s = len(self._song) // self._block, 0.0, _FIRST_PING_S
         for number in range(-(-(self._clock.now or 0) // self._block), num_blocks):
             start, stop = number * self._block, (number + 1) * self._block
             await asyncio.sleep(self._clock.until_s(stop))  # a sound card has a block when its last sample was heard
@@ -136,8 +136,8 @@ class ClientSession:
             await socket.send(encode_audio(audio))
             self._seq += 1
             self.outcome.num_sent = stop
-            if time.monotonic() - pinged_s > _PING_S:
-                pinged_s = time.monotonic()
+            if time.monotonic() - pinged_s > ping_s:
+                pinged_s, ping_s = time.monotonic(), min(2 * ping_s, _PING_S)
                 rtt_ms = 1000 * self.outcome.rtt_s[-1] if self.outcome.rtt_s else None
                 await socket.send(encode_text(Ping(id=self._seq, sent_ms=1000 * pinged_s, rtt_ms=rtt_ms)))
         await socket.send(encode_text(Goodbye(reason="the song is over")))
@@ -162,8 +162,7 @@ class ClientSession:
             self._hello = replace(self._hello, resume=message.resume)
             self._is_welcome.set()
         if isinstance(message, Welcome | Plan):
-            outcome.plan = message
-            outcome.num_plans += 1
+            outcome.plans.append(message)
         elif isinstance(message, Stats):
             outcome.stats = message
         elif isinstance(message, Pong):

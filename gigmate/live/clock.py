@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from gigmate.live.latency import Window
 
-_JITTER_SPAN_S = 30.0  # long enough to meet the stalls of a bad network; a drift of 200 ppm adds 6 ms in it
+JITTER_SPAN_S = 60.0
+"""Long enough to meet the stalls of a bad network; a drift of 200 ppm adds 12 ms in it."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class FrameClock:
 class ArrivalClock:
     """Learns from arrivals when a client's samples were captured, up to the least delay that the path has.
 
-    The earliest arrival of the last half minute, relative to its sample, stands for an undelayed one; how much later
+    The earliest arrival of the last minute, relative to its sample, stands for an undelayed one; how much later
     the others come is the jitter of the way here.
 
     Args:
@@ -60,7 +61,7 @@ class ArrivalClock:
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
-        self._offsets_s = Window(_JITTER_SPAN_S)
+        self._offsets_s = Window(JITTER_SPAN_S)
         self._least: deque[tuple[float, float]] = deque()  # of (time, offset), both rising: the first is the least
 
     def arrived(self, stop: int, now_s: float) -> None:
@@ -70,7 +71,7 @@ class ArrivalClock:
         while self._least and self._least[-1][1] >= offset_s:
             self._least.pop()
         self._least.append((now_s, offset_s))
-        while self._least[0][0] < now_s - _JITTER_SPAN_S:
+        while self._least[0][0] < now_s - JITTER_SPAN_S:
             self._least.popleft()
 
     def sample_at(self, now_s: float) -> float | None:

@@ -1,12 +1,13 @@
 """Measures what the path of a session costs: the budget that its lookahead is chosen by, and the figures it shows."""
 
-from gigmate.live.clock import ArrivalClock
+from gigmate.live.clock import JITTER_SPAN_S, ArrivalClock
 from gigmate.live.latency import Window
 from gigmate.live.scheduler import MAX_CHUNK_FRAMES, Budget
 
 _SPAN_S = 10.0
-_FIRST_RTT_S, _FIRST_JITTER_S, _FIRST_COMPUTE_S = 0.03, 0.02, 0.012  # until there is something to go by
+_FIRST_RTT_S, _FIRST_JITTER_S, _FIRST_COMPUTE_S = 0.03, 0.01, 0.012  # until there is something to go by
 _MIN_ARRIVALS = 100  # two seconds
+_BOTH_WAYS = 2  # what holds up the way here, a link that stalls, holds up the way back too
 
 
 class PathMeter:
@@ -21,7 +22,7 @@ class PathMeter:
         self._rate, self._codec_s = rate, codec_s
         self._arrivals = ArrivalClock(rate)
         self._num_arrivals = 0
-        self._capture_s, self._rtt_s, self._queue_s = Window(_SPAN_S), Window(_SPAN_S), Window(_SPAN_S)
+        self._capture_s, self._queue_s, self._rtt_s = Window(_SPAN_S), Window(_SPAN_S), Window(JITTER_SPAN_S)
         self.steps_s, self.slack_s = Window(_SPAN_S, 1024), Window(_SPAN_S)
         self.num_late = 0
 
@@ -58,21 +59,29 @@ class PathMeter:
 
     def budget(self, buffer_s: float, device_s: float) -> Budget:
         """What the path costs now."""
-        rtt_s = self._rtt_s.quantile(0.5)
-        jitter_s = _FIRST_JITTER_S if self._num_arrivals < _MIN_ARRIVALS else self._arrivals.jitter_s(0.999)
-        if rtt_s is None:
-            network_s = _FIRST_RTT_S + jitter_s
-        else:
-            # a stall on one of the two ways at a time; of arrivals here there are more than of pings
-            network_s = max(self._rtt_s.quantile(0.95) or 0.0, rtt_s + jitter_s)
         sums_s = [self.steps_s.sum_quantile(0.95, f) for f in range(1, MAX_CHUNK_FRAMES + 1)]
         compute_s = tuple(_FIRST_COMPUTE_S * f if s is None else s for f, s in enumerate(sums_s, 1))
+        network_s, stalls_s = self._network_s()
         return Budget(
             capture_s=self._capture_s.quantile(0.95) or 0.0,
             network_s=network_s,
+            stalls_s=stalls_s,
             queue_s=self._queue_s.quantile(0.95) or 0.0,
             compute_p95_s=compute_s,
             codec_s=self._codec_s,
             buffer_s=buffer_s,
             device_s=device_s,
         )
+
+    def _network_s(self) -> tuple[float, float]:
+        """Both ways, p95, and by how much they were slower at the worst moment of the last minute.
+
+        Pings, one a second, miss most moments; messages of audio, which come all the time, show the way here alone.
+        """
+        jitter_s = self._arrivals.jitter_s(0.999)
+        if self._num_arrivals < _MIN_ARRIVALS:
+            jitter_s = max(jitter_s, _FIRST_JITTER_S)
+        least_s, usual_s, most_s = (self._rtt_s.quantile(share) for share in (0.0, 0.95, 1.0))
+        if least_s is None or usual_s is None or most_s is None:
+            return _FIRST_RTT_S, _BOTH_WAYS * jitter_s
+        return usual_s, max(most_s, least_s + _BOTH_WAYS * jitter_s) - usual_s

@@ -6,7 +6,7 @@ Stem frame c = m - L is made when mix frame m is complete, L < 0, and must be wi
                   ^ complete                  due v
     stem             capture, way here, compute F, way back, codec, buffer, device    |--c--|
 
-    (-L - 1) / frame_rate >= capture wait + network + queue + compute p95 of F calls + (F - 1) / frame_rate
+    (-L - 1) / frame_rate >= capture wait + network + stalls + queue + compute p95 of F calls + (F - 1) / frame_rate
                              + codec window + playback buffer + device delay
 
 and the engine must keep up: F / frame_rate >= compute p95 of F frames. The delay pattern costs no time here: L counts
@@ -14,7 +14,8 @@ from the frame that is completed, and what its codebooks were written from is ol
 one with the smallest -L is taken: the less the model plays ahead, the better it fits.
 
 Where no trained L suffices the mix is heard whole bars late, as players of Ninjam hear each other: frame m then stands
-for the one `bars` later, and L pays for what is left.
+for the one `bars` later, and L pays for what is left. Rare stalls alone are no reason for that: with the largest L few
+frames are late by them, while bars are felt all the time.
 
 Source: StreamMUSE states the feasibility of requests every I ticks for G ticks as ceil(RTT95) <= I <= G - ceil(RTT95),
 with the least feasible I best. Here requests are free (every mix frame is one) and the second half of it remains.
@@ -38,7 +39,8 @@ class Budget:
 
     Args:
         capture_s: from a frame's last sample to the end of the message that brings it.
-        network_s: both ways, jitter included.
+        network_s: both ways, p95.
+        stalls_s: by which the network is slower at its worst.
         queue_s: p95, from a message to the call that hears it.
         compute_p95_s: of 1, 2, ... calls in a row.
         codec_s: by which stem samples come after their frame: the codec's latency and the resampler's.
@@ -48,6 +50,7 @@ class Budget:
 
     capture_s: float
     network_s: float
+    stalls_s: float
     queue_s: float
     compute_p95_s: tuple[float, ...]
     codec_s: float
@@ -56,8 +59,9 @@ class Budget:
 
     def need_s(self, chunk_frames: int, frame_rate: float) -> float:
         """The right side of the inequality, and the frame itself."""
-        path_s = self.capture_s + self.network_s + self.queue_s + self.compute_p95_s[chunk_frames - 1]
-        return path_s + chunk_frames / frame_rate + self.codec_s + self.buffer_s + self.device_s
+        way_s = self.capture_s + self.network_s + self.stalls_s + self.queue_s
+        made_s = self.compute_p95_s[chunk_frames - 1] + chunk_frames / frame_rate + self.codec_s
+        return way_s + made_s + self.buffer_s + self.device_s
 
 
 @dataclass(frozen=True)
@@ -99,18 +103,25 @@ def choose(budget: Budget, lookahead_range: tuple[int, int], frame_rate: float, 
     keeping_up = [f for f in chunks if budget.compute_p95_s[f - 1] <= f / frame_rate]
     chunk = min(keeping_up or [chunks[-1]], key=lambda f: budget.need_s(f, frame_rate))
     need_s = budget.need_s(chunk, frame_rate)
-    need, nearest = math.ceil(need_s * frame_rate - 1e-9), -min(-1, lookahead_range[1])
+    need, nearest = _frames(need_s, frame_rate), -min(-1, lookahead_range[1])
     reason = f"the path takes {need_s * 1000:.0f} ms"
     if not keeping_up:
         reason += "; this machine is too slow for it"
     if need <= -lookahead_range[0]:
         return Schedule(-max(need, nearest), chunk, reason=reason)
+    reason += f", more than the {-lookahead_range[0] / frame_rate * 1000:.0f} ms that can be played ahead"
+    if _frames(need_s - budget.stalls_s, frame_rate) <= -lookahead_range[0]:
+        return Schedule(lookahead_range[0], chunk, reason=reason)
     bar = bar_s * frame_rate
     bars = min(_MAX_BARS, math.ceil((need + lookahead_range[0]) / bar))
     delay = round(bars * bar)
     lookahead = min(max(need - delay, nearest), -lookahead_range[0])
-    reason += f", more than the {-lookahead_range[0] / frame_rate * 1000:.0f} ms that can be played ahead"
     return Schedule(-lookahead, chunk, "bars", bars, delay, reason)
+
+
+def _frames(seconds: float, frame_rate: float) -> int:
+    """Whole frames that last at least so long."""
+    return math.ceil(seconds * frame_rate - 1e-9)
 
 
 class Scheduler:

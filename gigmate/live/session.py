@@ -205,9 +205,12 @@ class LiveSession:
             num_rows: rows of the engine's batch, for the record.
         """
         now_s, frame = self._clock(), self.calls.made()
-        self.meter.stepped(step_s, None if self._came_s is None else now_s - self._came_s, now_s)
+        since_mix_s = None if self._came_s is None else now_s - self._came_s
+        self.meter.stepped(step_s, since_mix_s, now_s)
         told = None if codes is None else codes.tolist()
-        self._note("call", frame=frame, codes=told, rows=num_rows, t=round(now_s, 4))
+        waited_s = None if since_mix_s is None else round(max(0.0, since_mix_s - step_s), 5)
+        latencies = {"t": round(now_s, 4), "step_s": round(step_s, 5), "waited_s": waited_s}
+        self._note("call", frame=frame, codes=told, rows=num_rows, **latencies)
         if wave is not None:
             self._play(frame, wave, now_s)
 

@@ -3,7 +3,8 @@
     u8 kind | u64 session | u32 length | payload          little endian
 
 A text or a binary message is what a client sent or is to be sent, or a text that the two have agreed on (see
-`gigmate.live.worker_main`). The worker's first message, of session 0, says that it is ready, or why it can't be.
+`gigmate.live.worker_main`). The worker's first message, of session 0, says that it is ready, or why it can't be; from
+then on it says every `BEAT_S` that it lives, so that one that hangs is told from one that has nothing to say.
 Nothing here can run code: both ends read bytes and JSON alone.
 """
 
@@ -15,6 +16,9 @@ HEADER = struct.Struct("<BQI")
 MAX_PAYLOAD_BYTES = 1 << 20
 """More than any message of a client or the worker has."""
 
+BEAT_S = 1.0
+"""How often the worker says that it lives."""
+
 
 class Kind(IntEnum):
     """What a payload is."""
@@ -25,6 +29,8 @@ class Kind(IntEnum):
     """JSON of `EngineFacts`."""
     FAILED = 4
     """JSON of a `GigmateError`, with its exit code."""
+    ALIVE = 5
+    """Empty."""
 
 
 def pack(session_id: int, payload: bytes | str, kind: Kind | None = None) -> bytes:

@@ -21,15 +21,17 @@ log = logging.getLogger(__name__)
 START_TIMEOUT_S = 120.0
 """Longer than loading and warming up take on a slow machine."""
 
+SILENCE_S = 10.0
+"""After so long without even a beat the worker hangs: many times what the slowest machine has been seen to take."""
+
 MAX_WAITING_BYTES = 1 << 20
 """Of messages that the worker hasn't read: five seconds of two sessions' audio. What comes on top is dropped."""
-
 
 _CLOSE_S = 2.0
 
 
 class WorkerLost(Exception):  # noqa: N818 (it is told to every session, as a state of the server)
-    """The process is gone, and with it all its sessions."""
+    """The process is gone or hangs, and with it all its sessions."""
 
 
 class WorkerFailed(GigmateError):  # noqa: N818
@@ -61,10 +63,13 @@ class Worker:
     Args:
         command: what to run; the descriptor of its end of the socket pair is appended.
         start_timeout_s: until it must be ready.
+        silence_s: for which it may say nothing from then on.
     """
 
-    def __init__(self, command: Sequence[str], start_timeout_s: float = START_TIMEOUT_S) -> None:
-        self._command, self._start_timeout_s = tuple(command), start_timeout_s
+    def __init__(
+        self, command: Sequence[str], start_timeout_s: float = START_TIMEOUT_S, silence_s: float = SILENCE_S
+    ) -> None:
+        self._command, self._start_timeout_s, self._silence_s = tuple(command), start_timeout_s, silence_s
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -124,10 +129,16 @@ class Worker:
         """The next message of a session, with the session's id.
 
         Raises:
-            WorkerLost: the process is gone.
+            WorkerLost: the process is gone, or hangs; what is left of it `stop` ends.
         """
-        kind, session_id, body = await self._read()
-        return session_id, unpack(kind, body)
+        while True:
+            try:
+                async with asyncio.timeout(self._silence_s):
+                    kind, session_id, body = await self._read()
+            except TimeoutError as error:
+                raise WorkerLost(f"the worker hangs: it said nothing for {self._silence_s:g} s") from error
+            if kind != Kind.ALIVE:
+                return session_id, unpack(kind, body)
 
     async def stop(self, drain_s: float = 0.0) -> None:
         """Hang up: it closes its sessions' recordings and ends, or is killed `drain_s` and a moment later."""

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from gigmate.errors import GigmateError
 from gigmate.live.frames import EngineFacts
-from gigmate.live.wire import Kind, pack, take_all
+from gigmate.live.wire import BEAT_S, Kind, pack, take_all
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def run(channel: socket.socket, host: Host) -> None:
     Raises:
         ConnectionError: it was closed while something was being written.
     """
-    received, is_open, was_busy = bytearray(), True, False
+    received, is_open, was_busy, beat_s = bytearray(), True, False, time.monotonic()
     while is_open:
         wait_s = 0.0 if was_busy else _POLL_S if host.num_sessions else _IDLE_S
         is_open = _read(channel, received, wait_s)
@@ -98,6 +98,9 @@ def run(channel: socket.socket, host: Host) -> None:
         for session_id, payload in host.turn():
             was_busy = True
             channel.sendall(pack(session_id, payload))
+        if time.monotonic() - beat_s >= BEAT_S:
+            channel.sendall(pack(0, b"", Kind.ALIVE))
+            beat_s = time.monotonic()
 
 
 def _read(channel: socket.socket, received: bytearray, wait_s: float) -> bool:

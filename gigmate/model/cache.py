@@ -12,27 +12,12 @@ is too small for F > 1.
 """
 
 import copy
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from gigmate.model.past import Claim, OneStep, PackedPast, PlainPast
 from gigmate.shapes import Mask
-
-
-@dataclass(frozen=True)
-class Claim:
-    """Places in a `KVCache` for the steps of one forward pass.
-
-    Args:
-        positions: [B, S] int64, position of each step.
-        slots: [B, S] int64, where its key and value go.
-        mask: [B, 1, S, used] bool, which slots each step sees.
-    """
-
-    positions: Tensor
-    slots: Tensor
-    mask: Mask
 
 
 class KVCache:
@@ -67,10 +52,7 @@ class KVCache:
         self.window, self.max_chunk = window, max_chunk
         self.capacity = window + max_chunk - 1
         shape = (num_layers, 2, batch, num_heads, self.capacity, head_dim)
-        self._past = torch.zeros(shape, device=device, dtype=dtype)
-        """[L, 2, B, H, M, E], keys and values side by side: a layer's step is written by one operation."""
-        rows = torch.arange(2 * batch * num_heads, device=device).view(2, batch, num_heads).transpose(0, 1)
-        self._first_rows = rows * self.capacity  # [B, 2, H]: where each ring begins if E is the last of two dimensions
+        self._past: PlainPast | PackedPast = PlainPast(torch.zeros(shape, device=device, dtype=dtype))
         self.positions = torch.full((batch, self.capacity), -1, device=device)
         self.next_position = torch.zeros(batch, dtype=torch.int64, device=device)
         self._num_used = 0  # slots that any row may have filled: short pasts cost less, and no read-back is needed
@@ -82,13 +64,13 @@ class KVCache:
 
     @property
     def keys(self) -> Tensor:
-        """[L, B, H, M, E], a view."""
-        return self._past[:, 0]
+        """[L, B, H, ...], a view."""
+        return self._past.keys
 
     @property
     def values(self) -> Tensor:
-        """[L, B, H, M, E], a view."""
-        return self._past[:, 1]
+        """[L, B, H, ...], a view."""
+        return self._past.values
 
     def claim(self, num_steps: int, active: Mask | None = None, *, num_rows: int | None = None) -> Claim:
         """Take places for the next `num_steps` steps of the first `num_rows` rows; None: of all.
@@ -116,26 +98,25 @@ class KVCache:
 
     def append(self, layer: int, keys: Tensor, values: Tensor, claim: Claim) -> tuple[Tensor, Tensor]:
         """Store a layer's [B, H, S, E] in the claimed places; returns all its keys and values, [B, H, used, E]."""
-        index = claim.slots[:, None, :, None].expand_as(keys)
-        rows, used = len(keys), claim.mask.shape[-1]
-        for store, new in zip(self._past[layer, :, :rows].unbind(), (keys, values), strict=True):
-            store.scatter_(2, index, new.to(store.dtype))
-        return self._past[layer, 0, :rows, :, :used], self._past[layer, 1, :rows, :, :used]
+        return self._past.append(layer, keys, values, claim)
 
-    def rows_of(self, claim: Claim) -> Tensor:
-        """Where `append_step` is to write a claim of one step: [B * 2 * H], for all layers the same."""
-        return (self._first_rows[: len(claim.slots)] + claim.slots[:, :, None]).flatten()
+    def one_step(self, claim: Claim) -> OneStep:
+        """What stores and attends with a claim of one step."""
+        return self._past.one_step(claim)
 
-    def append_step(self, layer: int, heads: Tensor, rows: Tensor, claim: Claim) -> tuple[Tensor, Tensor]:
-        """As `append`, for one step whose keys and values lie side by side: `heads` [B, 2 * H, E]."""
-        past = self._past[layer]
-        past.view(-1, past.shape[-1]).index_copy_(0, rows, heads.reshape(-1, heads.shape[-1]))
-        used = claim.mask.shape[-1]
-        return past[0, : len(heads), :, :used], past[1, : len(heads), :, :used]
+    def pack(self) -> None:
+        """From now on hold the past in half precision, laid out for single steps; on a CPU."""
+        if isinstance(self._past, PlainPast):
+            self._past = PackedPast(self._past)
 
     def fork(self) -> "KVCache":
         """A copy that goes its own way."""
         return copy.deepcopy(self)
+
+    def select(self, rows: Tensor) -> None:
+        """Row i goes on from where row `rows[i]` was; [B] int64."""
+        self._past.data.copy_(self._past.data[:, :, rows])
+        self.positions, self.next_position = self.positions[rows], self.next_position[rows]
 
     def reset(self, rows: Mask | None = None) -> None:
         """Forget the past of `rows` [B] bool, or of all: they are as new to the last bit."""
@@ -143,5 +124,5 @@ class KVCache:
         self.positions[chosen] = -1
         self.next_position[chosen] = 0
         # a weight of 0 for what isn't seen would let a NaN through
-        self._past[:, :, chosen] = 0.0
+        self._past.data[:, :, chosen] = 0.0
         self._num_used = min(int(self.next_position.max()), self.capacity)

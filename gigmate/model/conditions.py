@@ -132,13 +132,13 @@ def step_conditions(conditions: FrameConditions, pattern: Pattern, num_steps: in
     taps = torch.stack((last, torch.minimum(newest, last), torch.minimum(newest + AHEAD_FRAMES, last)), dim=2)
     plays_after = (lookahead >= 0).expand_as(last)
     allowed = present[..., None] & torch.stack((torch.ones_like(plays_after), plays_after, plays_after), dim=2)
-    mix, heard = _pick(_with_slow_power(conditions.mix_power), taps.flatten(1), allowed.flatten(1))
+    mix, heard = _pick(with_slow_power(conditions.mix_power), taps.flatten(1), allowed.flatten(1))
     beats, _ = _pick(conditions.beats, newest.expand(conditions.batch, -1), torch.ones_like(present))
     shape = taps.shape
     return StepConditions(mix.view(*shape, -1), heard.view(shape), beats, conditions.instrument, conditions.lookahead)
 
 
-def _with_slow_power(power: Features) -> Features:
+def with_slow_power(power: Features) -> Features:
     """[B, D, T] -> [B, 2 * D, T]: each frame, and the mean of the `SLOW_FRAMES` up to it, or of those there are."""
     if power.shape[2] == 0:
         return torch.cat((power, power), dim=1)

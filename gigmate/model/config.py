@@ -69,6 +69,7 @@ class ModelConfig:
         num_codebooks: K of the codec.
         codebook_size: V of the codec; V itself is the special id.
         mix_features: D, power features that describe a frame of the mix.
+        semitone_bands: how many of the D, the last, are bands a semitone apart.
         beat_features: G, features of the beat grid at a frame.
         num_instruments: how many instruments can be asked for.
         min_lookahead_frames: the least lookahead that training draws.
@@ -88,6 +89,7 @@ class ModelConfig:
     num_codebooks: int = 4
     codebook_size: int = 1024
     mix_features: int = 108
+    semitone_bands: int = 60
     beat_features: int = 10
     num_instruments: int = 7
     min_lookahead_frames: int = -50
@@ -96,13 +98,17 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         positive = ("dim", "num_layers", "num_heads", "window", "num_codebooks", "codebook_size", "mlp_ratio")
-        for name in (*positive, "mix_features", "beat_features", "num_instruments"):
+        for name in (*positive, "mix_features", "semitone_bands", "beat_features", "num_instruments"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"model.{name} is {getattr(self, name)}, but must be positive")
         if self.dim % (2 * self.num_heads):
             raise ValueError(
                 f"model.dim is {self.dim}, but must be a multiple of twice the {self.num_heads} heads "
                 "(rotary positions turn pairs of features)"
+            )
+        if self.semitone_bands > self.mix_features:
+            raise ValueError(
+                f"model.semitone_bands is {self.semitone_bands}, but there are {self.mix_features} features in all"
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"model.dropout is {self.dropout}, but must lie in [0, 1)")

@@ -64,6 +64,10 @@ class DelayLine:
         """A copy that goes its own way."""
         return copy.deepcopy(self)
 
+    def select(self, rows: Tensor) -> None:
+        """Row i goes on from where row `rows[i]` was; [B] int64 on the CPU."""
+        self._held, self.num_steps = self._held[rows.to(self._held.device)], self.num_steps[rows]
+
     def reset(self, rows: Mask | None = None) -> None:
         """Begin anew in `rows` [B] bool on the CPU, or in all."""
         chosen = torch.ones(len(self.num_steps), dtype=torch.bool) if rows is None else rows

@@ -10,11 +10,15 @@ from torch.nn import functional as F
 from gigmate.model.cache import KVCache
 from gigmate.model.conditions import NUM_TAPS, StepConditions
 from gigmate.model.config import ModelConfig
+from gigmate.model.harmony import HARMONY_FEATURES, HarmonyEar
 from gigmate.model.trunk import Trunk
 from gigmate.shapes import Logits, Mask, Steps
 
 if TYPE_CHECKING:
     from gigmate.model.stepper import Stepper
+
+HARMONY_GAIN = 4.0
+"""So that 24 numbers of harmony aren't lost beside 217 levels."""
 
 POWER_FLOOR = 1e-5
 """Power below which features count as silence: -50 dB against a full-scale sine."""
@@ -28,7 +32,8 @@ class ConditionEncoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.lookahead_scale = max(abs(config.min_lookahead_frames), abs(config.max_lookahead_frames), 1)
-        self.per_step = nn.Linear(NUM_TAPS * (2 * config.mix_features + 1) + config.beat_features, config.dim)
+        self.harmony = HarmonyEar(config.mix_features, config.semitone_bands)
+        self.per_step = nn.Linear(NUM_TAPS * self.tap_features(config) + config.beat_features, config.dim)
         self.instrument = nn.Embedding(config.num_instruments, config.dim)
         self.lookahead = nn.Linear(self.LOOKAHEAD_FEATURES, config.dim, bias=False)
         self.out = nn.Linear(config.dim, config.dim)
@@ -37,24 +42,33 @@ class ConditionEncoder(nn.Module):
         """[B, S, dim]. Instrument and lookahead meet mix and beats before the nonlinearity: what is heard means
         something else to a bass player than to a drummer.
         """
-        heard = torch.cat(
-            (
-                compress(conditions.mix, conditions.heard).flatten(2),
-                conditions.beats.float(),
-            ),
-            dim=-1,
-        )
+        heard = torch.cat((self.listen(conditions.mix, conditions.heard), conditions.beats.float()), dim=-1)
         instrument = self.instrument(conditions.instrument)
         lookahead = self.lookahead_features(conditions.lookahead).to(instrument.dtype)
         whole = instrument + self.lookahead(lookahead)
         hidden = self.per_step(heard.to(whole.dtype)) + whole[:, None]
         return self.out(F.silu(hidden))
 
+    @staticmethod
+    def tap_features(config: ModelConfig) -> int:
+        """How many numbers describe one tap."""
+        return 2 * config.mix_features + 1 + HARMONY_FEATURES
+
+    def listen(self, mix: Tensor, heard: Mask) -> Tensor:
+        """What is heard [B, S, P, 2 * D] and whether [B, S, P] -> [B, S, P * tap_features]; 0 where unheard."""
+        levels = compress(mix, heard)
+        return told(levels, self.harmony.read(levels[..., :-1], heard))
+
     def lookahead_features(self, lookahead: Tensor) -> Tensor:
         """[B] frames -> [B, 10]: its share of the scale, whether it hears what it plays to, four octaves of waves."""
         share = (lookahead.float() / self.lookahead_scale)[:, None]
         waves = share * math.pi * torch.tensor([0.5, 1.0, 2.0, 4.0], device=share.device)
         return torch.cat((share, (share >= 0).float(), waves.sin(), waves.cos()), dim=-1)
+
+
+def told(levels: Tensor, chord: Tensor) -> Tensor:
+    """All that is known of the taps, [B, S, P * tap_features], from [B, S, P, 2 * D + 1] and [B, S, P, H]."""
+    return torch.cat((levels, HARMONY_GAIN * chord), dim=-1).flatten(2)
 
 
 def compress(power: Tensor, heard: Mask) -> Tensor:
@@ -121,15 +135,6 @@ class AccompanimentLM(nn.Module):
         embedded = self.codes(previous_steps + self.code_offsets).sum(dim=1)
         hidden = self.trunk(self.dropout(embedded + self.conditions(conditions)), cache, active)
         return self.heads(hidden).view(batch, num_steps, num_codebooks, -1).transpose(1, 2)
-
-    def hear(self, conditions: StepConditions) -> Tensor:
-        """What the conditions alone say of each step's first code: logits [B, S, V].
-
-        They go the way that they go in `forward`, past all blocks: training on this makes the ears listen whatever the
-        stem's own past would tell.
-        """
-        heard = self.trunk.norm(self.conditions(conditions))
-        return F.linear(heard, self.heads.weight[: self.config.codebook_size])
 
     def new_cache(self, batch: int, max_chunk: int = 1) -> KVCache:
         """An empty cache for `batch` rows and up to `max_chunk` steps at once, where the model's weights are."""

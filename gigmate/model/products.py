@@ -11,7 +11,7 @@ class Product(Protocol):
     """x -> x @ weight.T + bias, for a weight [out, in]."""
 
     def of(self, values: Tensor) -> Tensor:
-        """[B, in] -> [B, out]."""
+        """[B, in], any type of float, -> [B, out] float32."""
         ...
 
     def add_to(self, total: Tensor, values: Tensor) -> None:
@@ -68,16 +68,54 @@ class Int8Product:
 
     def of(self, values: Tensor) -> Tensor:
         """[B, in] -> [B, out]."""
-        peak = _peak(values)
-        product = self._multiply(values / peak, 1 / 127, 128, self._packed)
+        product, peak = self._product(values.float())
         return product.mul_(peak) if self._bias is None else torch.addcmul(self._bias, product, peak)
 
     def add_to(self, total: Tensor, values: Tensor) -> None:
         """Add the product in place, the bias left out."""
-        peak = _peak(values)
-        total.addcmul_(self._multiply(values / peak, 1 / 127, 128, self._packed), peak)
+        total.addcmul_(*self._product(values.float()))
+
+    def _product(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The product of rows at a peak of 1 [B, out], and their peaks [B, 1].
+
+        In a row of zeros 0 / 0 is quantised to some number or other, whose product is then multiplied by a peak of 0.
+        """
+        peak = values.abs().amax(dim=-1, keepdim=True)
+        return self._multiply(values / peak, 1 / 127, 128, self._packed), peak
 
 
-def _peak(values: Tensor) -> Tensor:
-    """[B, 1]: the largest size of each row."""
-    return values.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-12)
+class MixedProduct:
+    """Weights in int8, scaled for each of their rows, values in bfloat16: for small weights, where quantising the
+    values would cost more than it gains.
+
+    Args:
+        weight: [out, in] on the CPU, of a size that `fits`.
+        bias: [out], kept in float32.
+    """
+
+    _MOST_WEIGHTS = 400_000
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        weight = weight.detach().float()
+        scale = weight.abs().amax(dim=1).clamp(min=1e-12) / 127
+        self._weight, self._scale = (weight / scale[:, None]).round().to(torch.int8), scale.bfloat16()
+        self._bias = None if bias is None else bias.detach()
+        self._multiply = torch.ops.aten._weight_int8pack_mm.default
+
+    @classmethod
+    def fits(cls, weight: Tensor) -> bool:
+        """Whether it is the faster int8 product at one row, and not slower at eight.
+
+        384 x 384 takes 9 against 21 us; 1024 x 384 takes 14 against 24, but 47 against 31 at eight rows. torch's kernel
+        reads past the end of rows that are no multiple of its vectors.
+        """
+        return weight.numel() <= cls._MOST_WEIGHTS and all(size % 64 == 0 for size in weight.shape)
+
+    def of(self, values: Tensor) -> Tensor:
+        """[B, in] -> [B, out]."""
+        product = self._multiply(values.bfloat16(), self._weight, self._scale)
+        return product.float() if self._bias is None else product + self._bias
+
+    def add_to(self, total: Tensor, values: Tensor) -> None:
+        """Add the product in place, the bias left out."""
+        total.add_(self._multiply(values.bfloat16(), self._weight, self._scale))

@@ -9,17 +9,18 @@ exact, rows are scaled each by itself, and so what a row gets depends on no othe
 """
 
 import logging
-import math
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gigmate.model.cache import Claim, KVCache
+from gigmate.model.cache import KVCache
 from gigmate.model.conditions import NUM_TAPS, StepConditions
-from gigmate.model.lm import AccompanimentLM, compress
-from gigmate.model.products import FloatProduct, Int8Product, Product
+from gigmate.model.harmony import chances
+from gigmate.model.lm import AccompanimentLM, compress, told
+from gigmate.model.past import OneStep
+from gigmate.model.products import FloatProduct, Int8Product, MixedProduct, Product
 from gigmate.model.trunk import Block
 from gigmate.shapes import Mask
 
@@ -65,9 +66,13 @@ class Stepper:
         self._heads = _product(model.heads, weights)
         self._per_step = _product(model.conditions.per_step, weights)
         self._conditions_out = _product(model.conditions.out, weights)
+        ear = model.conditions.harmony
+        self._ear_hidden, self._ear_out = _product(ear.hidden, weights), _product(ear.out, weights)
         config = model.config
-        self._mix_columns = NUM_TAPS * (2 * config.mix_features + 1)
+        self._mix_columns = NUM_TAPS * model.conditions.tap_features(config)
         self._columns = self._mix_columns + config.beat_features
+        self._scales = torch.ones(2 * config.num_heads, 1, device=model.heads.weight.device)
+        self._scales[: config.num_heads] = (config.dim // config.num_heads) ** -0.5  # so that scores come out scaled
         self._known: dict[tuple[tuple[float, bool, bool], ...], Tensor] = {}
 
     def logits(
@@ -86,10 +91,13 @@ class Stepper:
             [B * views, K, V] float32.
         """
         hidden = self._embed(previous, conditions, guidance.views)
+        if self.weights == "int8":
+            cache.pack()
         claim = cache.claim(1, active, num_rows=len(hidden))
-        step = _Step(claim, cache, *self._model.trunk.positions(claim.positions))
+        cos, sin = self._model.trunk.positions(claim.positions)
+        past, turn = cache.one_step(claim), _Turn(cos, sin, self._scales)
         for layer, block in enumerate(self._layers):
-            block.run(hidden, layer, step)
+            block.run(hidden, layer, past, turn)
         normed = _norm(self._model.trunk.norm, hidden)
         return self._heads.of(normed).view(len(hidden), self._config.num_codebooks, -1)
 
@@ -97,12 +105,19 @@ class Stepper:
         self, previous: Tensor, conditions: StepConditions, views: tuple[tuple[float, bool, bool], ...]
     ) -> Tensor:
         """[B * views, dim]: what goes into the trunk."""
-        heard = compress(conditions.mix, conditions.heard).flatten(1)
+        heard = self._listen(conditions).flatten(1)
         features = torch.cat((heard, conditions.beats.flatten(1).float()), dim=-1)[:, None] * self._known_to(views)
         hidden = self._per_step.of(features.flatten(0, 1)).view(len(previous), len(views), -1)
         hidden = self._conditions_out.of(F.silu(hidden + self._whole(conditions)[:, None]).flatten(0, 1))
         codes = F.embedding_bag(previous + self._model.code_offsets[:, 0], self._model.codes.weight, mode="sum")
         return (hidden.view(len(previous), len(views), -1) + codes[:, None]).flatten(0, 1)
+
+    def _listen(self, conditions: StepConditions) -> Tensor:
+        """See `ConditionEncoder.listen`."""
+        levels = compress(conditions.mix, conditions.heard)
+        relative = self._model.conditions.harmony.relative(levels[..., :-1])
+        logits = self._ear_out.of(F.silu(self._ear_hidden.of(relative.flatten(0, -2))))
+        return told(levels, chances(logits.view(*relative.shape[:-1], -1), conditions.heard))
 
     def _whole(self, conditions: StepConditions) -> Tensor:
         """[B, dim]: instrument and lookahead, summed here: a product rounds by the size of its batch."""
@@ -122,14 +137,23 @@ class Stepper:
         return known
 
 
-class _Step:
-    """What every layer of one step shares."""
+class _Turn:
+    """Rotary angles of one step, the same for every layer.
 
-    def __init__(self, claim: Claim, cache: KVCache, cos: Tensor, sin: Tensor) -> None:
-        self.claim, self.cache, self.rows = claim, cache, cache.rows_of(claim)
-        self.cos = torch.cat((cos, cos), dim=-1)[:, :, 0]
-        self.sin = torch.cat((-sin, sin), dim=-1)[:, :, 0]
-        self.mask = torch.zeros(claim.mask.shape, device=cos.device).masked_fill_(~claim.mask, -math.inf)
+    Args:
+        cos: [B, 1, 1, E / 2].
+        sin: the same.
+        scales: [2 * H, 1], by which queries and keys are multiplied besides.
+    """
+
+    def __init__(self, cos: Tensor, sin: Tensor, scales: Tensor) -> None:
+        self._cos = torch.cat((cos, cos), dim=-1)[:, :, 0] * scales
+        self._sin = torch.cat((-sin, sin), dim=-1)[:, :, 0] * scales
+
+    def turn(self, heads: Tensor) -> None:
+        """Turn queries and keys [B, 2 * H, E] in place."""
+        swapped = heads.roll(heads.shape[-1] // 2, dims=-1)
+        heads.mul_(self._cos).addcmul_(swapped, self._sin)
 
 
 class _Layer:
@@ -144,24 +168,21 @@ class _Layer:
         self._gate_and_up = _product(block.mlp.gate_and_up, weights)
         self._mlp_out = _product(block.mlp.out, weights)
 
-    def run(self, hidden: Tensor, layer: int, step: _Step) -> None:
+    def run(self, hidden: Tensor, layer: int, past: OneStep, turn: _Turn) -> None:
         """Change the residual stream [B, dim] in place."""
-        batch, dim = hidden.shape
+        batch = len(hidden)
         heads = self._query_key_value.of(_norm(self._attention_norm, hidden)).view(batch, 3 * self._num_heads, -1)
-        turned = heads[:, : 2 * self._num_heads]  # queries and keys
-        swapped = turned.unflatten(-1, (2, -1)).flip(-2).flatten(-2)
-        turned.mul_(step.cos).addcmul_(swapped, step.sin)
-        key, value = step.cache.append_step(layer, heads[:, self._num_heads :], step.rows, step.claim)
-        query = heads[:, : self._num_heads, None]
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=step.mask)
-        self._attention_out.add_to(hidden, mixed.reshape(batch, dim))
+        turn.turn(heads[:, : 2 * self._num_heads])  # queries and keys
+        self._attention_out.add_to(hidden, past.attend(layer, heads))
         gate, up = self._gate_and_up.of(_norm(self._mlp_norm, hidden)).chunk(2, dim=-1)
         self._mlp_out.add_to(hidden, F.silu(gate).mul_(up))
 
 
 def _norm(norm: nn.LayerNorm, hidden: Tensor) -> Tensor:
-    return F.layer_norm(hidden, norm.normalized_shape, norm.weight, None, norm.eps)
+    return torch.layer_norm(hidden, norm.normalized_shape, norm.weight, None, norm.eps)
 
 
 def _product(linear: nn.Linear, weights: Weights) -> Product:
-    return (Int8Product if weights == "int8" else FloatProduct)(linear.weight, linear.bias)
+    if weights == "float32":
+        return FloatProduct(linear.weight, linear.bias)
+    return (MixedProduct if MixedProduct.fits(linear.weight) else Int8Product)(linear.weight, linear.bias)

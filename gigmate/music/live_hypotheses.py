@@ -8,16 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d, uniform_filter1d
+from scipy.ndimage import maximum_filter1d
 
-from gigmate.music.live_onsets import RISES
-from gigmate.music.onsets import Onsets, normalise
-from gigmate.music.tempo import TempoScores
+from gigmate.music.evidence import Evidence
+from gigmate.music.onsets import RISES
+from gigmate.music.tempo import TempoScores, climb
 
 NUM_FEATURES = 38
 _PLACES = np.array([0.0, 0.5, 0.25, 0.75])  # of the beat
 _MEMORY_S = 6.0  # how fast older onsets count for less
-_CHANGE_S = 0.2  # chroma is compared over so long before and after
 _RELATED = (0.5, 2 / 3, 1.0, 1.5, 2.0)  # periods that may be the beat when one repeats best
 _NUM_PHASES, _BAR = 4, 4
 _WEIGHTS = (
@@ -32,34 +31,6 @@ _WEIGHTS = (
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """The last seconds, newest frame last.
-
-    Args:
-        frame_rate: per second.
-        envelopes: [5, F] rises of `RISES` and change of chroma, at unit deviation.
-        chroma: [12, F] as it was heard.
-    """
-
-    frame_rate: float
-    envelopes: NDArray[np.float64]
-    chroma: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, rises: NDArray[np.float32], chroma: NDArray[np.float32], frame_rate: float) -> "Evidence":
-        """From rises [4, F] and chroma [12, F] as they were heard."""
-        levels = [normalise(rise, frame_rate) for rise in rises]
-        levels.append(normalise(_chroma_change(chroma, round(_CHANGE_S * frame_rate)), frame_rate))
-        return cls(frame_rate, np.stack(levels), chroma)
-
-    @property
-    def onsets(self) -> Onsets:
-        """The same as the offline tracker's measures take it."""
-        rise, low = (self.envelopes[RISES.index(name)] for name in ("all", "low"))
-        return Onsets(self.frame_rate, rise, low, self.chroma)
-
-
-@dataclass(frozen=True)
 class Hypotheses:
     """Beats side by side [H]: frames a beat, and frames from the last beat to the newest frame."""
 
@@ -71,7 +42,7 @@ def propose(evidence: Evidence, tempi: TempoScores) -> Hypotheses:
     """The period that repeats best and its simple relatives, each at the phase that meets most and quarters from it."""
     best = float(tempi.periods[int(tempi.scores.argmax())])
     related = best * np.array(_RELATED)
-    periods = [_climb(tempi, p) for p in related if tempi.periods[-1] <= p <= tempi.periods[0]]
+    periods = [climb(tempi, p) for p in related if tempi.periods[-1] <= p <= tempi.periods[0]]
     ages = [(_best_age(evidence, p) + p * np.arange(_NUM_PHASES) / _NUM_PHASES) % p for p in periods]
     return Hypotheses(np.repeat(periods, _NUM_PHASES), np.concatenate(ages))
 
@@ -110,12 +81,6 @@ def judge(evidence: Evidence, tempi: TempoScores, beats: Hypotheses) -> NDArray[
     return describe(evidence, tempi, beats) @ np.array(_WEIGHTS)
 
 
-def _climb(tempi: TempoScores, period: float) -> float:
-    """The period that repeats best within 4 % of this one."""
-    near = np.flatnonzero(np.abs(tempi.periods / period - 1) < 0.04)
-    return float(tempi.periods[near[int(tempi.repeats[near].argmax())]]) if len(near) else period
-
-
 def _best_age(evidence: Evidence, period: float) -> float:
     """Frames since the last beat of the phase that meets most rises."""
     envelope = evidence.envelopes[RISES.index("all")]
@@ -124,14 +89,3 @@ def _best_age(evidence: Evidence, period: float) -> float:
     weights = (back < len(envelope)) * np.exp(-back / (_MEMORY_S * evidence.frame_rate))
     frames = len(envelope) - 1 - np.minimum(np.round(back).astype(int), len(envelope) - 1)
     return float(ages[int(((envelope[frames] * weights).sum(1) / weights.sum(1)).argmax())])
-
-
-def _chroma_change(chroma: NDArray[np.float32], span: int) -> NDArray[np.float32]:
-    """[F]: how far the mean chroma of the next `span` frames is from that of the last, zero at the ends."""
-    means = uniform_filter1d(chroma, span, axis=1)
-    means /= np.linalg.norm(means, axis=0) + 1e-3
-    half = span // 2
-    change = np.zeros(chroma.shape[1], np.float32)
-    if len(change) > 2 * half:
-        change[half:-half] = np.linalg.norm(means[:, 2 * half :] - means[:, : -2 * half], axis=0)
-    return change

@@ -7,7 +7,7 @@ from gigmate.music.beat_line import BeatLine
 from gigmate.music.onsets import Onsets
 
 _MEMORY_BEATS = 24.0
-_WEIGHTS = np.array([1.0, 2.0, 0.5])  # kick or bass starts, change of chroma, any start; as of `meter.find_meter`
+_WEIGHTS = np.array([1.0, 2.0, 0.5])  # kick or bass starts, change of chroma, any start
 _NEAR_FRAMES = 3
 _CLEARLY = 1.15  # another beat must have so much more evidence
 

@@ -5,12 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gigmate.music.onsets import LOW_HZ, RISE_FRAMES, Ear
-
-_HIGH_HZ = 5_000.0
-
-RISES = ("all", "low", "mid", "high")
-"""Where something rises: anywhere; kick and bass; chords, tunes and snares; cymbals."""
+from gigmate.music.onsets import RISE_FRAMES, RISES, Ear
 
 
 class OnsetFrame(NamedTuple):
@@ -33,10 +28,7 @@ class OnsetStream:
     """
 
     def __init__(self, sample_rate: int) -> None:
-        self._ear = ear = Ear(sample_rate)
-        is_low, is_high = ear.centres_hz < LOW_HZ, ear.centres_hz > _HIGH_HZ
-        groups = np.stack([np.ones(len(is_low), np.bool_), is_low, ~is_low & ~is_high, is_high]).astype(np.float32)
-        self._groups = groups / groups.sum(axis=1, keepdims=True)
+        self._ear = Ear(sample_rate)
         self._waiting = np.zeros(self._ear.samples_before, np.float32)
         self._levels: list[NDArray[np.float32]] = []
         self._chroma: list[NDArray[np.float32]] = []
@@ -62,4 +54,4 @@ class OnsetStream:
         if len(self._levels) <= RISE_FRAMES:
             return OnsetFrame(np.zeros(len(RISES), np.float32), self._chroma[0][:, 0])
         rises = self._ear.rises(np.concatenate(self._levels, axis=1))
-        return OnsetFrame(self._groups @ rises[:, RISE_FRAMES // 2], self._chroma[0][:, 0])
+        return OnsetFrame(rises[:, RISE_FRAMES // 2], self._chroma[0][:, 0])

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigmate.music.beat_line import BeatLine
+from gigmate.music.evidence import Evidence
 from gigmate.music.grid import BeatGrid
-from gigmate.music.live_hypotheses import Evidence, Hypotheses, judge, propose
+from gigmate.music.live_hypotheses import Hypotheses, judge, propose
 from gigmate.music.live_meter import LiveMeter
-from gigmate.music.live_onsets import RISES, OnsetFrame, OnsetStream
+from gigmate.music.live_onsets import OnsetFrame, OnsetStream
+from gigmate.music.onsets import RISES
 from gigmate.music.tempo import TempoScores, accents, sample_at, tempo_scores
 
 _WINDOW_S = 12.0  # what is remembered

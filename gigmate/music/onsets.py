@@ -14,6 +14,12 @@ _MIN_HZ, _MAX_HZ = 30.0, 11_000.0
 LOW_HZ = 160.0
 """Below: kick and bass."""
 
+HIGH_HZ = 5_000.0
+"""Above: cymbals."""
+
+RISES = ("all", "low", "mid", "high")
+"""Where something rises: anywhere; kick and bass; chords, tunes and snares; cymbals."""
+
 RISE_FRAMES = 2
 """Frames between the two spectra that are compared for a rise, which lies in the middle."""
 
@@ -57,7 +63,10 @@ class Ear:
         )
         self._taper = np.hanning(self.window + 1)[:-1].astype(np.float32)
         self._scale = (2.0 / self._taper.sum()) ** 2  # full scale is 1
-        self.centres_hz = _band_edges()[1:-1]
+        centres_hz = _band_edges()[1:-1]
+        is_low, is_high = centres_hz < LOW_HZ, centres_hz > HIGH_HZ
+        groups = np.stack([np.ones_like(is_low), is_low, ~is_low & ~is_high, is_high]).astype(np.float32)
+        self._groups = groups / groups.sum(axis=1, keepdims=True)
 
     def hear(self, frames: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Levels [bands, F] and chroma [12, F] of frames [F, window], each from `samples_before` before its time on."""
@@ -66,24 +75,29 @@ class Ear:
         return np.log1p(1e3 * np.sqrt(self._bands @ power)), np.sqrt(self._pitch_classes @ power)
 
     def rises(self, levels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How much each band [bands, F] rises at each frame but the first and the last, where that is 0."""
+        """How much the bands [bands, F] of each of `RISES` rise [4, F], 0 at the first and the last frame.
+
+        Source: Boeck and Widmer 2013 (SuperFlux), without its trajectory tracking of harmonics.
+        """
         before = maximum_filter1d(levels, 3, axis=0)[:, :-RISE_FRAMES]
         rises = np.zeros_like(levels)
         rises[:, RISE_FRAMES // 2 : -RISE_FRAMES // 2] = np.maximum(levels[:, RISE_FRAMES:] - before, 0.0)
-        return rises
+        return self._groups @ rises
 
 
 def analyse(mono: NDArray[np.float32], sample_rate: int) -> Onsets:
-    """Onsets of a wave [N]: rises of the compressed band energies against the loudest neighbouring band before.
+    """Onsets of a wave [N]: rises of the compressed band energies against the loudest neighbouring band before."""
+    rises, chroma, frame_rate = hear_all(mono, sample_rate)
+    strength, low = (normalise(rises[RISES.index(name)], frame_rate) for name in ("all", "low"))
+    return Onsets(frame_rate, strength, low, chroma)
 
-    Source: Boeck and Widmer 2013 (SuperFlux), without its trajectory tracking of harmonics.
-    """
+
+def hear_all(mono: NDArray[np.float32], sample_rate: int) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+    """Rises [4, F] and chroma [12, F] of a wave [N], and the frames a second."""
     ear = Ear(sample_rate)
     heard = [ear.hear(block) for block in _blocks(mono, ear)]
-    rises = ear.rises(np.concatenate([levels for levels, _ in heard], axis=1))
-    low = normalise(rises[ear.centres_hz < LOW_HZ].mean(0), ear.frame_rate)
-    chroma = np.concatenate([chroma for _, chroma in heard], axis=1)
-    return Onsets(ear.frame_rate, normalise(rises.mean(0), ear.frame_rate), low, chroma)
+    levels, chroma = (np.concatenate(parts, axis=1) for parts in zip(*heard, strict=True))
+    return ear.rises(levels), chroma, ear.frame_rate
 
 
 def _blocks(mono: NDArray[np.float32], ear: Ear) -> Iterator[NDArray[np.float32]]:

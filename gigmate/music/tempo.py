@@ -35,26 +35,25 @@ def accents(onsets: Onsets) -> NDArray[np.float64]:
     return onsets.strength + 0.5 * onsets.low
 
 
-def estimate_period(onsets: Onsets) -> tuple[float, float]:
-    """Frames a beat, to about 1 %, and how clearly it repeats (0..1); 0 salience if nothing repeats.
+def tempo_scores(onsets: Onsets) -> TempoScores:
+    """Every tempo that is looked for, with what speaks for it.
 
     The autocorrelation at a comb of beat multiples, less a penalty for tempi that are far from the usual ones.
     The figures were chosen on rendered MIDI songs and drum loops.
     Source: Ellis 2007 for the prior, Klapuri et al. 2006 for the comb.
     """
-    tempi = tempo_scores(onsets)
-    best = int(tempi.scores.argmax())
-    return float(tempi.periods[best]), float(np.clip(tempi.repeats[best], 0.0, 1.0))
-
-
-def tempo_scores(onsets: Onsets) -> TempoScores:
-    """Every tempo that is looked for, with what speaks for it."""
     correlation = _autocorrelation(onsets.strength)
     bpm = np.exp(np.arange(np.log(MIN_BPM), np.log(MAX_BPM), 0.005))
     lags = 60.0 * onsets.frame_rate / bpm
     known = np.arange(len(correlation))
     repeats = np.mean([np.interp(lags * beats, known, correlation, right=0.0) for beats in _COMB], axis=0)
     return TempoScores(lags, repeats, repeats - _PRIOR_WEIGHT * np.log2(bpm / _PRIOR_BPM) ** 2)
+
+
+def climb(tempi: TempoScores, period: float) -> float:
+    """The period that repeats best within 4 % of this one."""
+    near = np.flatnonzero(np.abs(tempi.periods / period - 1) < 0.04)
+    return float(tempi.periods[near[int(tempi.repeats[near].argmax())]]) if len(near) else period
 
 
 def refine_period(onsets: Onsets, period: float) -> float:

@@ -17,6 +17,7 @@ from rich.live import Live
 from gigmate.accompanist import Accompanist
 from gigmate.audio import read_audio, resample
 from gigmate.errors import GigmateError, UsageError
+from gigmate.live.beats import SourceName
 from gigmate.live.engine import Engine
 from gigmate.live.frames import FrameEngine
 from gigmate.live.settings import SessionSettings
@@ -27,6 +28,7 @@ from gigmate.play.display import draw
 from gigmate.play.midi_clock import MidiClock
 from gigmate.play.player import MAX_BLOCK_SAMPLES, LocalPlayer, State, to_mono
 from gigmate.play.rings import Wave
+from gigmate.play.tap_key import TapKey
 
 _REST_S = 0.003
 _SHOWN_HZ = 10.0
@@ -46,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--lookahead-ms", type=float, help="negative; as short as this machine can, if it isn't given")
     made.add_argument("--bpm", type=float, help="a steady tempo from the first sample on, instead of tracking the beat")
     made.add_argument("--beats-per-bar", type=int, default=4, choices=range(2, 13), metavar="2..12")
+    made.add_argument("--tap", action="store_true", help="tap the beat on any key, instead of tracking it")
     made.add_argument("--midi-clock", metavar="PORT", help="follow the MIDI clock of this input")
     made.add_argument("--record", type=Path, metavar="FOLDER", help="keep mix, stem and events in a folder in it")
     made.add_argument("--seconds", type=float, help="stop after so long")
@@ -57,7 +60,7 @@ def settings_of(args: argparse.Namespace, sample_rate: int) -> SessionSettings:
     """The session that the command line asks for.
 
     Raises:
-        UsageError: a value out of range.
+        UsageError: a value out of range, or several sources of the beat.
     """
     if not 32 <= args.block <= MAX_BLOCK_SAMPLES:
         raise UsageError("block", f"{args.block} samples, must be in 32..{MAX_BLOCK_SAMPLES}", "--block")
@@ -70,13 +73,20 @@ def settings_of(args: argparse.Namespace, sample_rate: int) -> SessionSettings:
     if _HOP * sample_rate % _CODEC_RATE:
         what = f"a device at {sample_rate} Hz, but a frame of 20 ms must hold whole samples"
         raise UsageError("rate", what, "--rate", "take 48000 or 44100")
-    is_ticked = args.midi_clock is not None
+    given: dict[SourceName, bool] = {
+        "clock": args.midi_clock is not None,
+        "tap": args.tap,
+        "tempo": args.bpm is not None,
+    }
+    sources: list[SourceName] = [name for name, is_given in given.items() if is_given]
+    if len(sources) > 1:
+        raise UsageError("beats", "--midi-clock, --tap and --bpm all say where the beat is", "", "give one of them")
     return SessionSettings(
         sample_rate=sample_rate,
         is_pcm16=False,
         instrument=args.instrument,
         seed=args.seed,
-        beats="clock" if is_ticked else "tracker" if args.bpm is None else "tempo",
+        beats=sources[0] if sources else "tracker",
         bpm=args.bpm,
         beats_per_bar=args.beats_per_bar,
         lookahead_ms=args.lookahead_ms,
@@ -89,7 +99,7 @@ def play(args: argparse.Namespace, device: SoundDevice, engine: FrameEngine, con
 
     Raises:
         InputError: a song that can't be read.
-        MachineError: the device refuses or goes; no such MIDI port.
+        MachineError: the device refuses or goes; no such MIDI port; no terminal to tap on.
         UsageError: see `settings_of`.
     """
     settings = settings_of(args, device.sample_rate)
@@ -100,10 +110,13 @@ def play(args: argparse.Namespace, device: SoundDevice, engine: FrameEngine, con
     player = LocalPlayer(stage, device, settings, time.monotonic, song=song, is_recorded=args.record is not None)
     with Live(draw(player.state()), console=console, auto_refresh=False, transient=True) as live:
         rest = _resting(player, args.seconds, lambda state: live.update(draw(state), refresh=True))
-        if args.midi_clock is None:
-            return player.run(rest)
-        with MidiClock(args.midi_clock, lambda: player.num_captured) as midi:
-            return player.run(rest, midi)
+        if args.midi_clock is not None:
+            with MidiClock(args.midi_clock, lambda: player.num_captured) as midi:
+                return player.run(rest, midi)
+        if args.tap:
+            with TapKey(sys.stdin.fileno(), lambda: player.num_captured) as taps:
+                return player.run(rest, taps=taps)
+        return player.run(rest)
 
 
 def settings_with_delay(settings: SessionSettings, delay_s: float) -> SessionSettings:

@@ -17,6 +17,7 @@ from gigmate.play.callback import Deck
 from gigmate.play.devices import SoundDevice
 from gigmate.play.midi_clock import MidiClock
 from gigmate.play.rings import CaptureRing, StemBuffer, Wave
+from gigmate.play.tap_key import TapKey
 
 MAX_BLOCK_SAMPLES = 8192
 _RING_S, _STEM_S = 4.0, 32.0  # in the mode of whole bars the stem is made many seconds before it sounds
@@ -103,12 +104,13 @@ class LocalPlayer:
         """Samples that the device has given: the session's present."""
         return self._captured.num_written
 
-    def run(self, rest: Callable[[], bool], midi: MidiClock | None = None) -> State:
+    def run(self, rest: Callable[[], bool], midi: MidiClock | None = None, taps: TapKey | None = None) -> State:
         """Play; the last state.
 
         Args:
             rest: sleeps for a few milliseconds (and shows what there is to show); False ends it.
             midi: clock that the beat follows.
+            taps: key that the beat is tapped on.
 
         Raises:
             MachineError: the device refuses, or is gone in the middle; what was played until then is recorded.
@@ -118,14 +120,14 @@ class LocalPlayer:
             self._open()
             with self._device.start(self.deck):
                 while rest() and not self.deck.is_over:
-                    self.turn(midi)
+                    self.turn(midi, taps)
                     if not self._device.is_alive:
                         raise MachineError("device_gone", "the sound device stopped", "", "plug it in and start again")
             return self.state()
         finally:
             self._stage.close(_SESSION, "the player stops")
 
-    def turn(self, midi: MidiClock | None = None) -> None:
+    def turn(self, midi: MidiClock | None = None, taps: TapKey | None = None) -> None:
         """Bring what was captured to the session, and what came of it to the device."""
         wave = self._captured.read()
         if len(wave):
@@ -133,6 +135,8 @@ class LocalPlayer:
             self._seq, self._num_pushed = self._seq + 1, self._num_pushed + len(wave)
         for sample_index in midi.take() if midi is not None else ():
             self.session.tick(sample_index)
+        for sample_index in taps.take() if taps is not None else ():
+            self.session.tap(sample_index)
         for _, fault in self._stage.turn():
             raise fault
         for audio in self.session.outgoing():

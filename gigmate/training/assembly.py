@@ -61,6 +61,7 @@ def model_config(config: Config, data: Any) -> ModelConfig:
                 "num_codebooks": spec.num_codebooks,
                 "codebook_size": spec.codebook_size,
                 "mix_features": data.num_features,
+                "semitone_bands": data.num_semitone_bands,
                 "min_lookahead_frames": data.min_lookahead_frames,
                 "max_lookahead_frames": data.max_lookahead_frames,
             }

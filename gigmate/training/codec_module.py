@@ -25,6 +25,7 @@ class CodecModule(L.LightningModule):
         max_steps: where the cosine ends.
         partial_share: share of batches with fewer codebooks.
         skip_frames: frames at the start of each window that aren't scored: there the past is cut off.
+        decoder_only: leave what makes the codes as it is: shards and language models of these codes stay valid.
     """
 
     def __init__(
@@ -35,12 +36,16 @@ class CodecModule(L.LightningModule):
         max_steps: int = 10_000,
         partial_share: float = 0.3,
         skip_frames: int = 4,
+        decoder_only: bool = False,
     ) -> None:
         super().__init__()
         self.net = CompactCodec(CompactConfig(**model))
         self.loss = SpectralLoss(self.net.config.sample_rate)
         self.lr, self.warmup_steps, self.max_steps = lr, warmup_steps, max_steps
         self.partial_share, self.skip_samples = partial_share, skip_frames * self.net.config.hop
+        self.decoder_only = decoder_only
+        for part in self.net.code_makers if decoder_only else ():
+            part.requires_grad_(False)
 
     def _losses(self, wave: Tensor, num_active: int | None) -> tuple[dict[str, Tensor], float]:
         quantized = self.net.quantize(wave, num_active)
@@ -48,7 +53,7 @@ class CodecModule(L.LightningModule):
         with torch.autocast(wave.device.type, enabled=False):
             losses = self.loss(made[:, self.skip_samples :].float(), wave[:, 0, self.skip_samples :].float())
         losses["commitment"] = quantized.commitment
-        in_use = self.net.quantizer.follow(quantized) if self.training else 1.0
+        in_use = self.net.quantizer.follow(quantized) if self.training and not self.decoder_only else 1.0
         losses["loss"] = sum((w * losses[name] for name, w in _WEIGHTS.items()), wave.new_zeros(()))
         return losses, in_use
 
@@ -69,7 +74,8 @@ class CodecModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with linear warm-up and cosine to a twentieth."""
-        optimizer = torch.optim.AdamW(self.net.parameters(), lr=self.lr, betas=(0.9, 0.98), weight_decay=0.01)
+        trained = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=self.lr, betas=(0.9, 0.98), weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: warmup_cosine(step, self.warmup_steps, self.max_steps, floor=0.05)
         )

@@ -9,19 +9,25 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from torchmetrics import MeanMetric
 
 from gigmate.codec.base import Codec, CodecSpec
 from gigmate.errors import UsageError
-from gigmate.model.conditions import FrameConditions, drop_conditions, step_conditions
+from gigmate.model.conditions import FrameConditions, drop_conditions, step_conditions, with_slow_power
 from gigmate.model.config import ModelConfig
-from gigmate.model.lm import AccompanimentLM, shift_steps
+from gigmate.model.harmony import harmony_loss
+from gigmate.model.lm import AccompanimentLM, compress, shift_steps
 from gigmate.model.losses import token_losses
+from gigmate.pitch import NO_ROOT, NUM_PITCH_CLASSES
 from gigmate.shapes import Codes, Logits, Steps
 from gigmate.training.metrics import CodebookMean, UnigramEntropy
 from gigmate.training.past import hide_spans
 
 MakeOptimizer = Callable[[Iterable[Any]], Optimizer]
 Schedule = Callable[[int], float]
+HARMONY_STRIDE = 8
+"""Every so many frames the chord is asked for: neighbours tell the same."""
+
 Batch = dict[str, Tensor]
 """As `TokenData` makes it (`TokenWindow`, with a leading axis B); V among the codes means that there is no code."""
 
@@ -41,7 +47,7 @@ class LMModule(L.LightningModule):
         condition_dropout: share of the windows that hear no mix.
         beat_dropout: share of the windows without a beat grid.
         past_dropout: share of the windows that lose spans of the stem's own past (`gigmate.training.past`).
-        hearing_weight: of a second loss, that of the first codebook's code by the conditions alone.
+        harmony_weight: of a second loss, that of the chord by the mix.
         codebook_weights: how much each codebook counts in the loss; None: all the same.
         sample_every_steps: play a window after the validations that far apart; 0 for never.
         sample_s: how long.
@@ -59,7 +65,7 @@ class LMModule(L.LightningModule):
         condition_dropout: float = 0.1,
         beat_dropout: float = 0.2,
         past_dropout: float = 0.0,
-        hearing_weight: float = 0.0,
+        harmony_weight: float = 1.0,
         codebook_weights: Sequence[float] | None = None,
         sample_every_steps: int = 0,
         sample_s: float = 8.0,
@@ -70,7 +76,7 @@ class LMModule(L.LightningModule):
         self.config, self.codec = shape, codec
         self.make_optimizer, self.schedule, self.load_codec = make_optimizer, schedule, load_codec
         self.condition_dropout, self.beat_dropout = condition_dropout, beat_dropout
-        self.past_dropout, self.hearing_weight = past_dropout, hearing_weight
+        self.past_dropout, self.harmony_weight = past_dropout, harmony_weight
         weights = [1.0] * shape.num_codebooks if codebook_weights is None else list(codebook_weights)
         if len(weights) != shape.num_codebooks:
             raise UsageError(
@@ -87,6 +93,7 @@ class LMModule(L.LightningModule):
         means = [f"{mix}_{name(frames)}" for frames in self.lookaheads for mix in ("true", "swapped")]
         self.means = nn.ModuleDict({key: CodebookMean(books) for key in ("loss", "accuracy", *means)})
         self.unigram = UnigramEntropy(books, shape.codebook_size)
+        self.root_accuracy = MeanMetric()
 
     def configure_callbacks(self) -> list[L.Callback]:
         """The player of samples, if any are wanted."""
@@ -112,25 +119,40 @@ class LMModule(L.LightningModule):
         past = hide_spans(codes, self.config.special_id, self.past_dropout) if self.past_dropout else None
         _, per_codebook = token_losses(*self.predict(codes, conditions, past))
         loss = (per_codebook * self.codebook_weights).sum()
-        if self.hearing_weight:
-            heard = self.hearing_loss(codes, conditions)
-            self.log("train/hearing_loss", heard.detach())
-            loss = loss + self.hearing_weight * heard
+        if self.harmony_weight:
+            heard = harmony_loss(*self.hear_chords(batch, transposes=True))
+            self.log("train/harmony_loss", heard.detach())
+            loss = loss + self.harmony_weight * heard
         self.log("train/loss", loss.detach(), prog_bar=True)
         self.log_dict({f"train/loss_k{k}": value for k, value in enumerate(per_codebook.detach())})
         return loss
 
-    def hearing_loss(self, codes: Codes, conditions: FrameConditions) -> Tensor:
-        """Mean cross entropy, in nats, of the first codebook's codes by what is heard alone."""
-        first = self.pattern.interleave(codes, self.config.special_id)[:, :1]
-        logits = self.net.hear(step_conditions(conditions, self.pattern, first.shape[2]))
-        return token_losses(logits[:, None], first)[0]
+    def hear_chords(self, batch: Batch, *, transposes: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """What is heard of the chords in every few frames of each mix, and the truth, both transposed at random if
+        wished: logits [N, H], root [N], tones [N, 12].
+        """
+        frames = slice(None, None, HARMONY_STRIDE)
+        present = batch["mix_present"]
+        power = with_slow_power(batch["mix_power"][present]).transpose(1, 2)[:, frames]
+        root, tones = batch["root"][present][:, frames], batch["tones"][present].transpose(1, 2)[:, frames]
+        up = torch.zeros(len(power), dtype=torch.int64, device=self.device)
+        if transposes:
+            up = torch.randint(-6, 6, (len(power),)).to(self.device)
+        levels = compress(power, torch.ones_like(root, dtype=torch.bool))[..., :-1]
+        logits = self.net.conditions.harmony(levels, up)
+        places = (torch.arange(NUM_PITCH_CLASSES, device=self.device) - up[:, None]) % NUM_PITCH_CLASSES
+        tones = tones.gather(2, places[:, None].expand_as(tones))
+        root = torch.where(root == NO_ROOT, root, (root + up[:, None]) % NUM_PITCH_CLASSES)
+        return logits.flatten(0, 1), root.flatten(), tones.flatten(0, 1)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a batch; see the class."""
         conditions, codes = frame_conditions(batch), batch["codes"]
         count = (codes < self.config.codebook_size).sum(dim=(0, 2))
         self.unigram.update(codes)
+        logits, root, _ = self.hear_chords(batch, transposes=False)
+        is_known = root != NO_ROOT
+        self.root_accuracy.update((logits[:, :NUM_PITCH_CLASSES].argmax(dim=-1) == root)[is_known].float())
         for frames in self.lookaheads:
             there = replace(conditions, lookahead=torch.full_like(conditions.lookahead, frames))
             logits, steps = self.predict(codes, there)
@@ -158,8 +180,10 @@ class LMModule(L.LightningModule):
                 key = f"{mix}_{name(frames)}"
                 if self.means[key].update_called:
                     figures[f"valid/{key}"] = means[key].mean()
+        if self.root_accuracy.update_called:
+            figures["valid/root_accuracy"] = self.root_accuracy.compute()
         self.log_dict(figures)
-        for metric in (*self.means.values(), self.unigram):
+        for metric in (*self.means.values(), self.unigram, self.root_accuracy):
             metric.reset()  # pyright: ignore[reportCallIssue]
 
     def _add(self, key: str, mean: Tensor, count: Tensor) -> None:

@@ -1,33 +1,15 @@
 // The page's parts that need no browser: node --test tests/js
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { chirp, find } from "../../gigmate/live/web/chirp.js";
-import { decodeAudio, encodeAudio, encodeText, parseServerText, ProtocolError } from "../../gigmate/live/web/protocol.js";
+import { encodeText, parseServerText, ProtocolError } from "../../gigmate/live/web/protocol.js";
 import { StemRing } from "../../gigmate/live/web/stem-ring.js";
 import { TapTempo } from "../../gigmate/live/web/tap.js";
 import { Recording, wavBytes } from "../../gigmate/live/web/wav.js";
 
-const golden = JSON.parse(readFileSync(new URL("../data/live_protocol/golden.json", import.meta.url)));
-const hex = (bytes) => Buffer.from(bytes).toString("hex");
-const bytesOf = (text) => new Uint8Array(Buffer.from(text, "hex")).buffer;
 const ramp = (length, start = 0) => Float32Array.from({ length }, (_, i) => (start + i + 1) / 1e6);
-
-test("audio has the golden bytes, both ways", () => {
-  for (const { hex: want, kind, format, flags, seq, sample_index: sampleIndex, samples } of golden.audio) {
-    const audio = { kind, format, flags, seq, sampleIndex, samples: Float32Array.from(samples) };
-    assert.equal(hex(encodeAudio(audio)), want);
-    assert.deepEqual(decodeAudio(bytesOf(want), kind), audio);
-  }
-});
-
-test("what is no audio is refused", () => {
-  for (const { hex: bytes, why } of golden.not_audio) {
-    assert.throws(() => decodeAudio(bytesOf(bytes), 1), ProtocolError, why);
-  }
-});
 
 test("text leaves out what isn't there, and strange text is refused", () => {
   assert.equal(encodeText("nudge", { beats: 0.5, x: null, y: undefined }), '{"type":"nudge","beats":0.5}');
@@ -53,7 +35,29 @@ test("late samples are counted and never played; a gap is silence", () => {
   const out = new Float32Array(256);
   assert.equal(ring.read(120, out), 256 - 30);
   assert.equal(out[255], 0);
-  assert.equal(ring.read(120, new Float32Array(30)), 30); // what was played is gone
+});
+
+test("what lies before the first sample that is asked for isn't late", () => {
+  const ring = new StemRing(1024, 40);
+  assert.equal(ring.write(0, ramp(20), 40), 0);
+  assert.equal(ring.write(20, ramp(60), 50), 10);
+  assert.equal(ring.numLate, 10);
+});
+
+test("what the reader jumped over doesn't sound when the ring comes round", () => {
+  const ring = new StemRing(1000);
+  ring.write(0, ramp(1000), 0);
+  assert.equal(ring.read(500, new Float32Array(500)), 0);
+  assert.equal(ring.read(1000, new Float32Array(500)), 500);
+});
+
+test("a reader that goes back hears the same again, in phase", () => {
+  const ring = new StemRing(1000);
+  ring.write(0, ramp(600), 0);
+  ring.read(0, new Float32Array(400));
+  const out = new Float32Array(200);
+  assert.equal(ring.read(200, out), 0);
+  assert.deepEqual(out, ramp(200, 200));
 });
 
 test("the ring goes on past its end", () => {
@@ -102,12 +106,21 @@ test("a WAV has a header that fits, and samples that are clipped, not wrapped", 
   assert.deepEqual([0, 1, 2, 3].map((i) => view.getInt16(44 + 2 * i, true)), [0, -32768, 32767, 16384]);
 });
 
-test("a recording puts the stem where it belongs to the mix", () => {
+test("a recording puts the stem where it belongs to the mix, as it was sent", () => {
+  const steps = (length, start) => Float32Array.from({ length }, (_, i) => (start + i) / 32768);
   const recording = new Recording(50, 1);
-  recording.push(ramp(10), ramp(10, 5), 5); // stem sample 5 went out with mix sample 0
-  recording.push(ramp(10, 10), ramp(10, 15), 5);
+  recording.push(steps(10, 0), steps(10, 5), 5); // stem sample 5 went out with mix sample 0
+  recording.push(steps(10, 10), steps(10, 15), 5);
   const [mix, stem] = recording.tracks();
-  assert.equal(mix.length, 20);
+  assert.deepEqual(mix, steps(20, 0));
   assert.deepEqual(stem.subarray(5), mix.subarray(5));
   assert.equal(stem[4], 0);
+});
+
+test("a recording that is full stays as it is", () => {
+  const recording = new Recording(50, 1);
+  for (let i = 0; i < 10; i += 1) recording.push(ramp(10), ramp(10), 0);
+  assert.ok(recording.isFull);
+  assert.equal(recording.seconds, 1);
+  assert.equal(recording.tracks()[0].length, 50);
 });

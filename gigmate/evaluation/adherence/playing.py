@@ -32,12 +32,14 @@ class PlayingStyle:
         guidance_scale: see `generate`.
         seed: of the draws.
         sampler: how codes are drawn.
+        num_candidates: see `Take`.
     """
 
     beats: str = "track"
     guidance_scale: float = 3.0
     seed: int = 0
     sampler: Sampler = TopK()  # noqa: RUF009 (it is frozen)
+    num_candidates: int = 4
 
 
 def play_pairs(player: Accompanist, pairs: Sequence[Pair], lookahead_s: float, style: PlayingStyle) -> list[Mono]:
@@ -50,14 +52,19 @@ def play_pairs(player: Accompanist, pairs: Sequence[Pair], lookahead_s: float, s
         style: how they are made.
     """
     stems: dict[int, Mono] = {}
-    lengths = sorted({len(pair.mix) for pair in pairs})
-    for length in lengths:
-        alike = [i for i, pair in enumerate(pairs) if len(pair.mix) == length]
+    kinds = sorted({_kind(pair) for pair in pairs})
+    for kind in kinds:
+        alike = [i for i, pair in enumerate(pairs) if _kind(pair) == kind]
         for first in range(0, len(alike), _BATCH):
             chosen = alike[first : first + _BATCH]
             played = _play_batch(player, [pairs[i] for i in chosen], lookahead_s, style)
             stems |= dict(zip(chosen, played, strict=True))
     return [stems[i] for i in range(len(pairs))]
+
+
+def _kind(pair: Pair) -> tuple[int, bool]:
+    """What the pairs of a batch have in common: drums aren't auditioned."""
+    return len(pair.mix), pair.instrument == "drums"
 
 
 def through_codec(player: Accompanist, wave: Mono) -> Mono:
@@ -83,7 +90,13 @@ def _play_batch(player: Accompanist, pairs: Sequence[Pair], lookahead_s: float, 
     device_type = player.model.heads.weight.device.type
     with torch.no_grad(), torch.autocast(device_type, player.dtype, enabled=player.dtype != torch.float32):
         codes = generate(
-            player.model, conditions, num_frames, style.sampler, seed=style.seed, guidance_scale=style.guidance_scale
+            player.model,
+            conditions,
+            num_frames,
+            style.sampler,
+            seed=style.seed,
+            guidance_scale=style.guidance_scale,
+            audition=player.audition(conditions, num_frames, style.num_candidates),
         )
     assert codes.shape[1] == config.num_codebooks
     waves = [decode_song(player.codec, row[None])[0].mean(dim=0).cpu().numpy() for row in codes]

@@ -17,8 +17,9 @@ _INTRO = """\
 Adherence is (score - random) / (true - random): 0 fits no better than another song's stem, 1 as well as the true one;
 in brackets the 95 % bootstrap interval over songs. Figures in (round brackets alone) don't count: on that metric the
 true stem doesn't beat random pairings clearly. `sane`: share of the songs on which loudness lies within 6 dB and
-density and silence within a factor of two of the true stem's; elsewhere adherence means little. What a metronome or
-root notes reach is no merit of a model.
+density and silence within a factor of two of the true stem's. The first table is what counts: at most 1, and a song on
+which the stem isn't sane, or gave nothing to measure, is worth a random pairing at most. The second leaves that out.
+What a metronome or root notes reach is no merit of a model.
 """
 
 
@@ -36,7 +37,8 @@ def write_adherence_report(scores: Sequence[Score], title: str, facts: str, out:
     for instrument in _instruments(scores):
         own = [score for score in scores if score.instrument == instrument]
         num_songs = len({score.song for score in own})
-        text.append(f"\n## {instrument}: {num_songs} songs\n\n{markdown(_adherence_rows(own))}")
+        tables = (markdown(_adherence_rows(own, is_counted)) for is_counted in (True, False))
+        text.append("\n".join([f"\n## {instrument}: {num_songs} songs\n", *tables]))
         if fit := markdown(_fit_rows(own)):
             text.append(f"\nBy the contrastive encoder, all songs together:\n\n{fit}")
         text.append(f"\nScores:\n\n{markdown(_score_rows(own))}\nSoundness:\n\n{markdown(_soundness_rows(own))}")
@@ -45,21 +47,24 @@ def write_adherence_report(scores: Sequence[Score], title: str, facts: str, out:
 
 
 def summary(scores: Sequence[Score]) -> dict[str, object]:
-    """`instrument/player/metric` -> [adherence, low, high, mean score] for every metric that tells."""
+    """`instrument/player/metric` -> [adherence, low, high, mean score, counted adherence, low, high] if it tells."""
     figures: dict[str, object] = {}
     for instrument in _instruments(scores):
         own = [score for score in scores if score.instrument == instrument]
         for player in players_of(own):
             for metric in _metrics(own):
                 found = adherence(own, player, metric)
-                if found is not None and found.adherence is not None and found.is_telling:
-                    value = found.adherence
-                    parts = (value.value, value.low, value.high, found.mean.value)
+                if found is not None and found.is_telling and found.adherence is not None and found.counted is not None:
+                    every, counted = found.adherence, found.counted
+                    parts = (every.value, every.low, every.high, found.mean.value)
+                    parts += (counted.value, counted.low, counted.high)
                     figures[f"{instrument}/{player}/{metric}"] = [round(part, 4) for part in parts]
             if (found := set_distances(own, player)) is not None:
                 figures[f"{instrument}/{player}/apa"] = round(found.prompt_adherence, 4)
-                if np.isfinite(found.prefers):
-                    figures[f"{instrument}/{player}/prefers"] = round(found.prefers, 4)
+                if (share := found.prefers) is not None:
+                    figures[f"{instrument}/{player}/prefers"] = [
+                        round(x, 4) for x in (share.value, share.low, share.high)
+                    ]
                 figures[f"{instrument}/{player}/frechet"] = round(found.frechet, 4)
             share = sane_share(own, player)
             if share is not None:
@@ -75,36 +80,34 @@ def _metrics(scores: Sequence[Score]) -> list[str]:
     return [name for name in (*METRICS, *PITCHED_METRICS) if any(name in score.values for score in scores)]
 
 
-def _adherence_rows(scores: Sequence[Score]) -> list[Row]:
+def _adherence_rows(scores: Sequence[Score], is_counted: bool) -> list[Row]:
     rows = []
     for player in players_of(scores):
         if player in (TRUE, RANDOM):
             continue  # 1 and 0
-        row: Row = {"adherence of": player}
+        row: Row = {"counted adherence of" if is_counted else "adherence of": player}
         for metric in _metrics(scores):
-            row[metric] = _text(adherence(scores, player, metric))
+            row[metric] = _text(adherence(scores, player, metric), is_counted)
         share = sane_share(scores, player)
         row["sane"] = "" if share is None else f"{share:.0%}"
         rows.append(row)
     return rows
 
 
-def _text(found: Adherence | None) -> str:
-    if found is None or found.adherence is None:
+def _text(found: Adherence | None, is_counted: bool) -> str:
+    value = None if found is None else found.counted if is_counted else found.adherence
+    if found is None or value is None:
         return ""
-    return f"{found.adherence:.2f}" if found.is_telling else f"({found.adherence.value:.2f})"
+    return f"{value:.2f}" if found.is_telling else f"({value.value:.2f})"
 
 
 def _fit_rows(scores: Sequence[Score]) -> list[Row]:
     rows = []
     for player in players_of(scores):
-        found = set_distances(scores, player)
-        if found is not None:
-            figures = {"APA": found.prompt_adherence, "preferred to a stranger's": found.prefers}
-            figures["Frechet distance"] = found.frechet
-            rows.append(
-                {"player": player, **{name: f"{value:.2f}" for name, value in figures.items() if np.isfinite(value)}}
-            )
+        if (found := set_distances(scores, player)) is not None:
+            prefers = "" if found.prefers is None else f"{found.prefers:.2f}"
+            figures = {"APA": f"{found.prompt_adherence:.2f}", "preferred to a stranger's": prefers}
+            rows.append({"player": player, **figures, "Frechet distance": f"{found.frechet:.2f}"})
     return rows
 
 

@@ -59,7 +59,7 @@ def _played(cfg: Any) -> tuple[list[Pair], list[dict[str, Mono]], str]:
     source = build(cfg.data.source)
     rate = player.codec.spec.sample_rate
     pairs = pairs_of_source(source, cfg.instruments, cfg.seconds, cfg.limit, rate)
-    style = PlayingStyle(cfg.beats, cfg.guidance_scale, cfg.seed)
+    style = PlayingStyle(cfg.beats, cfg.guidance_scale, cfg.seed, num_candidates=cfg.num_candidates)
     stems: list[dict[str, Mono]] = [{} for _ in pairs]
     for lookahead_s in cfg.lookahead_s:
         log.info("playing to %d excerpts with lookahead %+g s", len(pairs), lookahead_s)
@@ -72,6 +72,6 @@ def _played(cfg: Any) -> tuple[list[Pair], list[dict[str, Mono]], str]:
     facts = (
         f"{len(pairs)} excerpts of {cfg.seconds:g} s from {len({pair.song for pair in pairs})} held-out songs of "
         f"{type(source).__name__} ({groups} groups); beats given to the model: {cfg.beats}, guidance "
-        f"{cfg.guidance_scale:g}, seed {cfg.seed}."
+        f"{cfg.guidance_scale:g}, seed {cfg.seed}, best of {cfg.num_candidates} candidates (not for drums)."
     )
     return pairs, stems, facts

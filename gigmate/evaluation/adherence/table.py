@@ -1,7 +1,7 @@
 """From scores to adherence: (score - random) / (true - random), with intervals over songs."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,12 +21,14 @@ class Adherence:
     Args:
         mean: the plain score.
         adherence: between a random pairing (0) and the true stem (1); None without true stems or strangers.
+        counted: the same, at most 1, with no credit for songs on which the stem isn't sane or gave nothing to measure.
         num_songs: on which it was measured.
         is_telling: whether the true stem beats random pairings clearly: if not, don't use the figure.
     """
 
     mean: Interval
     adherence: Interval | None
+    counted: Interval | None
     num_songs: int
     is_telling: bool
 
@@ -47,17 +49,17 @@ def adherence(scores: Sequence[Score], player: str, metric: str) -> Adherence | 
         if all(np.isfinite(values.get(name, np.nan)) for name in (player, RANDOM, TRUE))
     ]
     if not full:
-        return Adherence(interval(own), None, len(own), False)
+        return Adherence(interval(own), None, None, len(own), False)
     columns = np.array(full)
     gap = interval(columns[:, 2] - columns[:, 1])
-    return Adherence(interval(own), interval(columns, _ratio), len(own), gap.is_above_zero)
+    counted = interval(_counted(songs, player, _sane_songs(scores, player)), _capped_ratio)
+    return Adherence(interval(own), interval(columns, _ratio), counted, len(own), gap.is_above_zero)
 
 
 def sane_share(scores: Sequence[Score], player: str) -> float | None:
     """Share of the songs on which the player's level, density and silence are like the true stem's; None: unknown."""
-    true = {score.song: score.values for score in scores if score.player == TRUE}
-    own = [is_sane(score.values, true[score.song]) for score in scores if score.player == player and score.song in true]
-    return float(np.mean(own)) if own else None
+    sane = _sane_songs(scores, player)
+    return float(np.mean(list(sane.values()))) if sane else None
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,12 @@ class SetDistances:
     """How a player's stems, all together, stand to the true ones, by the encoder.
 
     Args:
-        prefers: how often the encoder prefers the stem to a stranger's for the same song; nan for the strangers.
+        prefers: how often the encoder prefers the stem to a stranger's for the same song; None for the strangers.
         prompt_adherence: APA, 0..1.
         frechet: distance of the stems from the true ones.
     """
 
-    prefers: float
+    prefers: Interval | None
     prompt_adherence: float
     frechet: float
 
@@ -91,9 +93,12 @@ def set_distances(scores: Sequence[Score], player: str) -> SetDistances | None:
         return None
     strangers = [(s.song, s.values["fit"]) for s in scores if s.player == RANDOM and "fit" in s.values]
     own = {s.song: s.values["fit"] for s in scores if s.player == player and "fit" in s.values}
-    wins = [own[song] > fit for song, fit in strangers if song in own and player != RANDOM]
+    wins: dict[str, list[float]] = defaultdict(list)
+    for song, fit in strangers:
+        if song in own and player != RANDOM:
+            wins[song].append(float(own[song] > fit))
     return SetDistances(
-        float(np.mean(wins)) if wins else float("nan"),
+        interval([np.mean(won) for won in wins.values()]) if wins else None,
         prompt_adherence(pairs[player], pairs[TRUE], pairs[RANDOM]),
         frechet(stems[player], stems[TRUE]),
     )
@@ -105,6 +110,33 @@ def _by_song(scores: Sequence[Score], metric: str) -> dict[str, dict[str, float]
         if np.isfinite(value := score.values.get(metric, np.nan)):
             found[score.song][score.player].append(value)
     return {song: {player: float(np.mean(v)) for player, v in values.items()} for song, values in found.items()}
+
+
+def _sane_songs(scores: Sequence[Score], player: str) -> dict[str, bool]:
+    """Of each song with a true stem, whether the player's stem is sane there (all of them, where there are several)."""
+    true = {score.song: score.values for score in scores if score.player == TRUE}
+    sane: dict[str, bool] = {}
+    for score in scores:
+        if score.player == player and score.song in true:
+            sane[score.song] = sane.get(score.song, True) and is_sane(score.values, true[score.song])
+    return sane
+
+
+def _counted(songs: Mapping[str, Mapping[str, float]], player: str, sane: Mapping[str, bool]) -> NDArray[np.float64]:
+    """[songs, 3] player, random, true: where a stem isn't sane, or is silent, it is worth a stranger's at most.
+
+    Else a player who is silent on hard songs, or strikes everything, would be judged on the rest alone.
+    """
+    rows = []
+    for song, values in songs.items():
+        own, random, true = (values.get(name, np.nan) for name in (player, RANDOM, TRUE))
+        if song in sane and np.isfinite([random, true]).all():
+            rows.append((own if sane[song] and np.isfinite(own) else np.nanmin([own, random]), random, true))
+    return np.array(rows)
+
+
+def _capped_ratio(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.minimum(_ratio(drawn), 1.0)
 
 
 def _ratio(drawn: NDArray[np.float64]) -> NDArray[np.float64]:

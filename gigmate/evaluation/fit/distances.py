@@ -8,6 +8,7 @@ Embeddings = NDArray[np.float64]
 """[N, E]."""
 
 _SHRINKAGE = 0.1
+_NO_GAP = 1e-6  # matching and mismatched pairs nearer than this can't be told apart: rounding must not decide
 
 
 def frechet(a: Embeddings, b: Embeddings) -> float:
@@ -50,13 +51,14 @@ def prompt_adherence(candidate: Embeddings, matching: Embeddings, mismatched: Em
     """Accompaniment prompt adherence: 1 like the matching pairs, 0 like the mismatched ones, 1/2 as far from both.
 
     APA = 1/2 + (d(candidate, mismatched) - d(candidate, matching)) / (2 d(matching, mismatched)), in 0..1, here with d
-    the root of the MMD. Source: Grachten and Nistal, arXiv 2503.06346, its formula on our own embeddings, so that
-    figures don't compare with theirs.
+    the root of the MMD: a metric, so that the triangle inequality keeps the value in 0..1 and the clip only takes off
+    rounding; and with a width that no candidate has a part in, so that candidates compare. Source: Grachten and Nistal,
+    arXiv 2503.06346, its formula on our own embeddings, so that figures don't compare with theirs.
     """
     width = median_distance(matching, mismatched)
     to_wrong, to_right = (np.sqrt(mmd(candidate, other, width)) for other in (mismatched, matching))
     gap = np.sqrt(mmd(matching, mismatched, width))
-    return float(np.clip(0.5 + (to_wrong - to_right) / (2 * max(gap, 1e-9)), 0, 1))
+    return float(np.clip(0.5 + (to_wrong - to_right) / (2 * max(gap, _NO_GAP)), 0, 1))
 
 
 def _covariance(x: Embeddings) -> Embeddings:

@@ -42,6 +42,11 @@ class Refusal(Exception):  # noqa: N818 (what it is for)
         self.status, self.code, self.message = status, code, message
 
 
+def draining() -> Refusal:
+    """The answer to what is asked of a server that is about to stop."""
+    return Refusal(503, "draining", "the server is about to stop")
+
+
 def refusal_of(error: GigmateError) -> Refusal:
     """The answer to an error of ours; what it says names no path of the server."""
     message = "; ".join(printable(part, 200) for part in (error.what, error.remedy) if part)

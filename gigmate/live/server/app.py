@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import WebSocketRoute
 
 from gigmate.errors import GigmateError
-from gigmate.live.server.answers import Refusal, documented, error_response, refusal_of
+from gigmate.live.server.answers import Refusal, documented, draining, error_response, refusal_of
 from gigmate.live.server.guard import Guard
 from gigmate.live.server.hub import Hub
 from gigmate.live.server.jobs import Jobs
@@ -82,11 +82,19 @@ def build_app(
     app.state.hub = hub
     app.add_middleware(Guard, settings=settings, count=metrics.count_answer)
     app.include_router(page_routes(app, settings.token))
-    app.include_router(predict_routes(settings, predictions, practice))
+    app.include_router(predict_routes(settings, predictions, practice), dependencies=[Depends(_unless_draining(hub))])
     app.router.routes.append(WebSocketRoute(LIVE_PATH, LiveSocket(hub, metrics)))
     _add_status(app, hub, metrics, predictions)
     _add_errors(app)
     return app
+
+
+def _unless_draining(hub: Hub) -> Callable[[], Awaitable[None]]:
+    async def judge() -> None:
+        if hub.is_draining:
+            raise draining()
+
+    return judge
 
 
 def _add_status(app: FastAPI, hub: Hub, metrics: Metrics, predictions: Jobs) -> None:

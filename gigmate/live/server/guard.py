@@ -7,6 +7,7 @@ a browser always sends one with a WebSocket and a POST, and marks whatever else 
 Source: OWASP ASVS 4.4.2 (Origin of WebSockets), W3C Fetch Metadata.
 """
 
+import asyncio
 import hmac
 import ipaddress
 import secrets
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gigmate.live.server.answers import Refusal, error_parts
+from gigmate.live.server.answers import Refusal, draining, error_parts
 from gigmate.live.server.settings import ServeSettings
 
 TOKEN_PROTOCOL = "gigmate.token."
@@ -81,7 +82,7 @@ class Guard:
         scope.setdefault("state", {})["request_id"] = request_id
         headers = Headers(scope["headers"])
         if scope["type"] == "http":
-            send = self._marked(send, request_id)
+            send = self._marked(scope, send)
         try:
             self._judge(scope, headers)
         except Refusal as refusal:
@@ -90,15 +91,23 @@ class Guard:
             else:
                 await _refuse_http(refusal, request_id, send)
             return
-        await self.app(scope, receive, send)
+        if scope["type"] == "websocket":
+            await self.app(scope, receive, send)
+            return
+        try:
+            await self.app(scope, receive, send)
+        except asyncio.CancelledError:  # by uvicorn, of what isn't answered when the server's time is over
+            if not scope["state"].get("is_answered"):
+                await _refuse_http(draining(), request_id, send)
 
-    def _marked(self, send: Send, request_id: str) -> Send:
+    def _marked(self, scope: Scope, send: Send) -> Send:
         """`send` that adds the request's id and the headers that keep pages of strangers out."""
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._count(message["status"])
-                own = [(b"x-request-id", request_id.encode()), *_SECURITY_HEADERS]
+                scope["state"]["is_answered"] = True
+                own = [(b"x-request-id", scope["state"]["request_id"].encode()), *_SECURITY_HEADERS]
                 given = {name.lower() for name, _ in message.get("headers", [])}
                 added = [(name, value) for name, value in own if name not in given]
                 message = {**message, "headers": [*message.get("headers", []), *added]}

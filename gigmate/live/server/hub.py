@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gigmate.live.server.answers import Refusal
+from gigmate.live.server.answers import Refusal, draining
 from gigmate.live.server.link import Closed, Link
 from gigmate.live.server.metrics import Metrics
 from gigmate.live.server.settings import ServeSettings
@@ -94,7 +94,7 @@ class Hub:
     def obstacle(self) -> Refusal | None:
         """Why a new session wouldn't be taken now; None: it would."""
         if self.is_draining:
-            return Refusal(503, "draining", "the server is about to stop")
+            return draining()
         if not self.is_alive:
             return Refusal(503, "not_ready", "the engine is starting; try again in a moment")
         if self.num_taken >= self.settings.capacity:

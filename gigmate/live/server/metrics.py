@@ -22,6 +22,7 @@ class Metrics:
         self.lag_p99 = self._gauge("loop_lag_p99_seconds", "lateness of the event loop over the last minute")
         self.lag_max = self._gauge("loop_lag_max_seconds", "largest lateness over the last minute")
         self.predictions = self._gauge("predict_tasks", "predictions that wait or run")
+        self.tasks = self._gauge("tasks", "tasks of the event loop")
         self.requests = self._counter("requests", "HTTP answers", ("status",))
         self.opened = self._counter("sessions_opened", "sessions opened")
         self.resumed = self._counter("sessions_resumed", "sessions resumed")
@@ -57,8 +58,9 @@ class Metrics:
             self._lags.append(max(0.0, time.perf_counter() - start_s - PROBE_S))
 
     def text(self) -> tuple[bytes, str]:
-        """All figures as they are now, and their content type."""
+        """All figures as they are now, and their content type; to be asked for in the event loop."""
         lags = sorted(self._lags)
         self.lag_p99.set(lags[int(0.99 * (len(lags) - 1))] if lags else 0.0)
+        self.tasks.set(len(asyncio.all_tasks()))
         self.lag_max.set(lags[-1] if lags else 0.0)
         return generate_latest(self.registry), "text/plain; version=0.0.4; charset=utf-8"

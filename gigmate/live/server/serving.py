@@ -6,6 +6,7 @@ import logging
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -20,6 +21,7 @@ from gigmate.live.server.transport import SocketProtocol, http_protocol
 MAX_MESSAGE_BYTES = 1 << 16
 _PING_S = 0.5
 _HEAD_BYTES = 64 << 10
+_LAST_S = 0.1  # to send what has been said
 
 
 def run_server(
@@ -105,11 +107,19 @@ class Server(uvicorn.Server):
         self.signal = self.signal or number
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain, with the listeners still answering that there is no place, then as uvicorn does."""
+        """Drain, with the listeners still answering that there is no place, then as uvicorn does.
+
+        Requests have what the sessions leave of `drain_s` to be answered.
+        """
+        until_s = time.monotonic() + self._hub.settings.drain_s
         if self.signal != signal.SIGINT:
             draining = asyncio.create_task(self._hub.drain())
             while not draining.done() and not self.force_exit:
                 await asyncio.sleep(0.05)
             draining.cancel()
+            # a number of seconds, which needn't be whole
+            self.config.timeout_graceful_shutdown = max(  # pyright: ignore[reportAttributeAccessIssue]
+                _LAST_S, until_s - time.monotonic()
+            )
         await self._hub.stop()
         await super().shutdown(sockets)

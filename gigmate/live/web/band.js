@@ -1,12 +1,21 @@
 // One session: audio graph, connection, recording, and what there is to say about them.
 
-import { chirp, CHIRP_S, find } from "./chirp.js";
 import { Connection } from "./connection.js";
-import { LAID_OUT } from "./protocol.js";
+import { countIn } from "./count-in.js";
 import { openSource } from "./sources.js";
 import { Recording } from "./wav.js";
 
-const COUNT_IN_GAIN = 0.3;
+const START_S = 0.05; // the source and the session's clock begin together, so late that both can
+const NOTICE_MS = 6000;
+const KEPT_BLOCKS = 1500; // for the timeline
+
+/** Why no session can be opened in this browser, or null. */
+export function obstacle() {
+  if (window.isSecureContext && window.AudioWorkletNode && window.WebSocket) return null;
+  if (window.isSecureContext) return "This browser can't process audio (no AudioWorklet). Use a newer one.";
+  return "Browsers keep microphone and audio processing from pages at this kind of address. Open the page on the server's " +
+    "own machine at http://127.0.0.1, through a tunnel to it, or by https.";
+}
 
 /**
  * Plays along. `on.change()` is called when there is something new to show, `on.end(sentence)` when it is over; for those
@@ -21,10 +30,11 @@ export class Band {
 
   reset() {
     this.welcome = this.plan = this.beat = this.stats = null;
-    this.block = { index: 0, ahead: 0, numUnderruns: 0, numMissing: 0, numLate: 0 };
+    this.block = { index: 0, delay: 0, ahead: 0, numUnderruns: 0, numDue: 0, numMissing: 0, numLate: 0 };
+    this.blockMs = 0;
     this.levels = { mix: 0, stem: 0 };
-    this.history = []; // of 20 ms blocks: { index, mix, stem }
-    this.sent = []; // of the stem: { index, length, peak, isLaidOut }
+    this.history = []; // of 20 ms blocks: { index, mix, stem, delay }
+    this.sent = []; // of the stem: { index, length, peak }
     this.notice = "";
   }
 
@@ -32,35 +42,61 @@ export class Band {
     return this.context?.sampleRate ?? 48000;
   }
 
+  /** How much of the stem was there when it was due, 0..1; null while nothing was due. */
+  get inTime() {
+    return this.block.numDue ? 1 - this.block.numMissing / this.block.numDue : null;
+  }
+
+  /** The session's sample that is captured now. */
+  get now() {
+    if (!this.block.mix) return 0;
+    const since = (performance.now() - this.blockMs) / 1000;
+    return this.block.index + this.block.mix.length + Math.round(Math.min(0.1, since) * this.sampleRate);
+  }
+
   get rttMs() {
     return this.connection?.rttMs ?? null;
   }
 
-  /** Open devices and connection, count in, and go. Throws SourceError. */
+  /** Open devices and connection, count in, and go; or not, if `stop` comes before. Throws SourceError. */
   async start(settings) {
     this.reset();
-    this.settings = settings;
     this.state = "starting";
+    this.opening = new AbortController();
+    const { signal } = this.opening;
     this.on.change();
     try {
-      this.context = new AudioContext({ latencyHint: "interactive" });
-      if (!this.context.audioWorklet) throw new Error("This browser has no AudioWorklet. Use a newer one.");
-      await this.context.audioWorklet.addModule("/static/worklets/session.js");
-      this.source = await openSource(this.context, settings.source);
-      this.source.onended = (sentence) => this.stop(sentence ?? "The song is over.");
-      this.build(settings);
-      await this.context.resume();
-      await this.connect(settings);
-      if (settings.countIn) await this.countIn(settings.bpm, settings.beatsPerBar);
+      if (obstacle()) throw new Error(obstacle());
+      await this.open(settings, signal);
     } catch (error) {
+      if (signal.aborted) return; // it was stopped, and whoever did that has said why
       this.tearDown();
       throw error;
     }
+  }
+
+  async open(settings, signal) {
+    const context = (this.context = new AudioContext({ latencyHint: "interactive" }));
+    await context.audioWorklet.addModule("/static/worklets/session.js");
+    signal.throwIfAborted();
+    const source = await openSource(context, settings.source);
+    if (signal.aborted) source.stop();
+    signal.throwIfAborted();
+    this.source = source;
+    source.onended = (sentence) => this.stop(sentence ?? "The song is over.");
+    this.build(settings);
+    await context.resume();
+    signal.throwIfAborted();
+    if (settings.beats === "tempo") settings = { ...settings, ...source.tempo };
+    await this.connect(settings);
+    const bar = settings.beats === "tempo" ? await countIn(context, settings.bpm, settings.beatsPerBar) : 0;
+    signal.throwIfAborted();
     this.recording = new Recording(this.sampleRate);
-    this.node.port.postMessage({ type: "start", delay: this.delaySamples });
+    const startS = Math.max(bar, context.currentTime + START_S);
+    this.node.port.postMessage({ type: "start", delay: this.delaySamples, startS });
+    source.start(startS);
     this.early.forEach((stem) => this.pass(stem));
     this.early = null;
-    this.source.start();
     this.state = "playing";
     this.on.change();
   }
@@ -101,10 +137,7 @@ export class Band {
     };
     return new Promise((resolve, reject) => {
       this.connection = new Connection(settings.url, hello, {
-        state: (state) => {
-          this.notice = state === "retrying" ? "The connection was lost. Trying to get it back …" : "";
-          this.on.change();
-        },
+        state: (state) => this.say(state === "retrying" ? "The connection was lost. Trying to get it back …" : ""),
         message: (message) => {
           this.fromServer(message);
           if (message.type === "welcome") resolve();
@@ -121,15 +154,21 @@ export class Band {
   fromServer(message) {
     if (message.type === "welcome") this.welcome = this.plan = message;
     else if (["plan", "beat", "stats"].includes(message.type)) this[message.type] = message;
-    else if (message.type === "error") this.notice = message.message;
+    else if (message.type === "error") this.say(message.message, NOTICE_MS);
+    this.on.change();
+  }
+
+  /** Show a sentence, for a while or until the next one. */
+  say(sentence, forMs = null) {
+    clearTimeout(this.unsay);
+    this.notice = sentence;
+    if (forMs !== null) this.unsay = setTimeout(() => this.say(""), forMs);
     this.on.change();
   }
 
   take(stem) {
-    const peak = stem.samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
-    const isLaidOut = (stem.flags & LAID_OUT) !== 0;
-    this.sent.push({ index: stem.sampleIndex, length: stem.samples.length, peak, isLaidOut });
-    if (this.sent.length > 1500) this.sent.splice(0, 500);
+    this.sent.push({ index: stem.sampleIndex, length: stem.samples.length, peak: peakOf(stem.samples) });
+    if (this.sent.length > KEPT_BLOCKS) this.sent.splice(0, KEPT_BLOCKS / 3);
     this.on.stem?.(stem);
     if (this.early) this.early.push(stem);
     else this.pass(stem);
@@ -145,18 +184,10 @@ export class Band {
     this.connection.sendMix(data.index, data.mix);
     this.recording.push(data.mix, data.out, data.delay);
     this.levels = { mix: rms(data.mix), stem: rms(data.out) };
-    this.history.push({ index: data.index, mix: peakOf(data.mix), stem: peakOf(data.out) });
-    if (this.history.length > 1500) this.history.splice(0, 500);
+    this.history.push({ index: data.index, delay: data.delay, mix: peakOf(data.mix), stem: peakOf(data.out) });
+    if (this.history.length > KEPT_BLOCKS) this.history.splice(0, KEPT_BLOCKS / 3);
     this.block = data;
-  }
-
-  /** Clicks for one bar before sample 0; only the tempo source knows how fast. */
-  async countIn(bpm, beatsPerBar) {
-    const beatS = 60 / bpm;
-    const start = this.context.currentTime + 0.1;
-    for (let beat = 0; beat < beatsPerBar; beat += 1) click(this.context, start + beat * beatS, beat === 0);
-    const waitS = start + beatsPerBar * beatS - this.context.currentTime;
-    await new Promise((resolve) => setTimeout(resolve, 1000 * waitS));
+    this.blockMs = performance.now();
   }
 
   /** Turn controls while playing; keys as in the protocol's `control`. */
@@ -169,7 +200,7 @@ export class Band {
   }
 
   tap() {
-    this.connection?.say("tap", { sample_index: this.block.index + this.blockAge() });
+    if (this.state === "playing") this.connection.say("tap", { sample_index: this.now });
   }
 
   nudge(beats) {
@@ -178,10 +209,6 @@ export class Band {
 
   setMuted(isMuted) {
     if (this.stemGain) this.stemGain.gain.setTargetAtTime(isMuted ? 0 : 1, this.context.currentTime, 0.01);
-  }
-
-  blockAge() {
-    return this.block.mix ? this.block.mix.length : 0;
   }
 
   /** End it; `sentence` says why if it wasn't asked for. */
@@ -193,6 +220,9 @@ export class Band {
 
   tearDown() {
     this.state = "stopped";
+    this.opening?.abort();
+    clearTimeout(this.unsay);
+    this.notice = "";
     this.connection?.close();
     this.source?.stop();
     this.node?.disconnect();
@@ -200,48 +230,6 @@ export class Band {
     this.connection = this.source = this.node = null;
     this.on.change();
   }
-}
-
-/** Play a chirp and find it in what the microphone hears: milliseconds from loudspeaker to microphone. Throws. */
-export async function calibrate(deviceId) {
-  const context = new AudioContext({ latencyHint: "interactive" });
-  const source = await openSource(context, { kind: "microphone", deviceId });
-  try {
-    await context.audioWorklet.addModule("/static/worklets/session.js");
-    const node = new AudioWorkletNode(context, "gigmate-session");
-    const [heard, put] = [[], []];
-    node.port.onmessage = ({ data }) => {
-      if (data.type !== "block") return;
-      heard.push(...data.mix);
-      put.push(...data.out);
-    };
-    source.node.connect(node).connect(context.destination);
-    await context.resume();
-    const sound = chirp(context.sampleRate);
-    node.port.postMessage({ type: "start", delay: 0 });
-    node.port.postMessage({ type: "stem", index: Math.round(0.5 * context.sampleRate), samples: sound });
-    await new Promise((resolve) => setTimeout(resolve, 2000));
-    const played = find(sound, Float32Array.from(put)).index;
-    const { index, certainty } = find(sound, Float32Array.from(heard));
-    const delayS = (index - played) / context.sampleRate;
-    if (certainty < 2 || delayS < 0 || delayS > 1.5 - CHIRP_S) {
-      throw new Error("The chirp wasn't heard. Turn the loudspeaker up, take off headphones, or set the delay by hand.");
-    }
-    return Math.round(delayS * 1000);
-  } finally {
-    source.stop();
-    await context.close();
-  }
-}
-
-function click(context, time, isFirst) {
-  const tone = new OscillatorNode(context, { frequency: isFirst ? 1760 : 1320 });
-  const gain = new GainNode(context, { gain: 0 });
-  gain.gain.setValueAtTime(COUNT_IN_GAIN, time);
-  gain.gain.exponentialRampToValueAtTime(0.001, time + 0.06);
-  tone.connect(gain).connect(context.destination);
-  tone.start(time);
-  tone.stop(time + 0.07);
 }
 
 const rms = (block) => Math.sqrt(block.reduce((sum, sample) => sum + sample * sample, 0) / block.length);

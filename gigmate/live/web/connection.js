@@ -3,10 +3,19 @@
 import { decodeAudio, encodeAudio, encodeText, MIX, parseServerText, SUBPROTOCOL, VERSION } from "./protocol.js";
 
 const PING_MS = 1000;
-const RETRY_MS = [200, 500, 1000, 2000, 2000, 2000]; // within the 10 s for which the server keeps a session
+const SILENT_MS = 4000; // a server that plays is never silent for so long: the way to it is blocked
+const CONNECT_MS = 10_000;
+const MAX_WAITING_BYTES = 65_536; // what waits longer than this takes would only come too late
+// The server may need 10 s to see that a client is gone, and keeps its session for another 10 s.
+const RETRY_MS = [200, 500, 1000, ...Array(8).fill(2000)];
+const NO_ANSWER = 4999; // the page's own: no server closes with it
+const MAY_COME_BACK = [1005, 1006, 4408, NO_ANSWER];
+const MAY_TRY_AGAIN = [...MAY_COME_BACK, 1013, 4409]; // its place is still taken: by itself
 
 /** Sentences for the ways in which a socket closes. */
 export const CLOSES = {
+  1005: "There is no connection to the server. Is it running?",
+  1006: "There is no connection to the server. Is it running?",
   1001: "The server is shutting down. Start again in a moment.",
   1008: "The server refused: too many messages, or a token is needed (give it at /token).",
   1012: "The player was restarted. Start again.",
@@ -16,12 +25,13 @@ export const CLOSES = {
   4408: "The server heard nothing for ten seconds. Was the computer asleep? Start again.",
   4409: "This session is open in another tab.",
   4410: "The audio clock jumped. Was the computer asleep? Start again.",
+  [NO_ANSWER]: "The server doesn't answer, it may be busy. Try again in a moment.",
   4422: "The server can't play at this sample rate or with this instrument.",
 };
 
 /**
- * One session's connection. Calls `on.welcome, on.stem, on.message(type, message), on.state("connecting" | "open" |
- * "retrying"), on.end(sentence)`.
+ * One session's connection. Calls `on.stem(audio)`, `on.message(message)`, `on.state("connecting" | "open" | "retrying")`
+ * and, once, `on.end(sentence)`.
  */
 export class Connection {
   constructor(url, hello, on) {
@@ -39,6 +49,8 @@ export class Connection {
   open() {
     this.on.state(this.resume ? "retrying" : "connecting");
     this.isWelcome = false;
+    this.heardMs = performance.now();
+    this.pulse = setInterval(() => this.beat(), PING_MS);
     this.socket = new WebSocket(this.url, [SUBPROTOCOL]);
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => this.socket.send(encodeText("hello", { ...this.hello, resume: this.resume }));
@@ -48,6 +60,7 @@ export class Connection {
 
   take(data) {
     if (this.isDone) return;
+    this.heardMs = performance.now();
     if (data instanceof ArrayBuffer) {
       this.on.stem(decodeAudio(data));
       return;
@@ -57,8 +70,6 @@ export class Connection {
       this.isWelcome = true;
       this.resume = message.resume;
       this.numTries = 0;
-      clearInterval(this.pinging);
-      this.pinging = setInterval(() => this.ping(), PING_MS);
       this.ping();
       this.on.state("open");
     } else if (message.type === "pong") {
@@ -67,7 +78,20 @@ export class Connection {
     this.on.message(message);
   }
 
+  /** Ping, or give up a connection on which nothing comes: the browser itself would wait for minutes. */
+  beat() {
+    const limitMs = this.isWelcome ? SILENT_MS : CONNECT_MS;
+    if (performance.now() - this.heardMs < limitMs) {
+      this.ping();
+      return;
+    }
+    this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
+    this.socket.close();
+    this.closed(NO_ANSWER, "");
+  }
+
   ping() {
+    if (!this.isWelcome) return;
     this.numPings = (this.numPings ?? 0) + 1;
     this.say("ping", { id: this.numPings, sent_ms: performance.now(), rtt_ms: this.rttMs });
   }
@@ -77,32 +101,33 @@ export class Connection {
     if (this.isWelcome && this.socket.readyState === WebSocket.OPEN) this.socket.send(encodeText(type, values));
   }
 
-  /** Send a block of the mix. While the connection is away it is lost: the server fills in silence. */
+  /** Send a block of the mix. While the connection is away or blocked it is lost: the server fills in silence. */
   sendMix(sampleIndex, samples) {
-    if (!this.isWelcome || this.socket.readyState !== WebSocket.OPEN) return;
+    const { readyState, bufferedAmount } = this.socket;
+    if (!this.isWelcome || readyState !== WebSocket.OPEN || bufferedAmount > MAX_WAITING_BYTES) return;
     this.socket.send(encodeAudio({ kind: MIX, seq: this.seq, sampleIndex, samples }));
     this.seq += 1;
   }
 
   closed(code, reason) {
-    clearInterval(this.pinging);
+    clearInterval(this.pulse);
+    this.isWelcome = false;
     if (this.isDone) return;
-    const wasCut = code === 1005 || code === 1006;
-    if (wasCut && this.resume && this.numTries < RETRY_MS.length) {
+    const codes = this.numTries > 0 ? MAY_TRY_AGAIN : MAY_COME_BACK;
+    if (codes.includes(code) && this.resume && this.numTries < RETRY_MS.length) {
       this.on.state("retrying");
       this.retry = setTimeout(() => this.open(), RETRY_MS[this.numTries]);
       this.numTries += 1;
       return;
     }
     this.isDone = true;
-    const unknown = wasCut ? "There is no connection to the server. Is it running?" : `The server closed the connection (${code}).`;
-    this.on.end(`${CLOSES[code] ?? unknown}${reason && !CLOSES[code] ? ` It says: ${reason}` : ""}`);
+    this.on.end(CLOSES[code] ?? `The server closed the connection (${code}). ${reason ? `It says: ${reason}` : ""}`);
   }
 
   /** Leave. */
   close() {
     this.isDone = true;
-    clearInterval(this.pinging);
+    clearInterval(this.pulse);
     clearTimeout(this.retry);
     if (this.socket.readyState === WebSocket.OPEN) {
       this.socket.send(encodeText("goodbye", { reason: "stop" }));

@@ -1,15 +1,19 @@
 // The page: its fields, keys and figures. What plays is in band.js.
 
-import { Band, calibrate } from "./band.js";
+import { Band, obstacle } from "./band.js";
+import { calibrate } from "./calibrate.js";
+import { barsOf, beatInBar, figuresOf, showFigures, showLamps } from "./figures.js";
 import { listInputs } from "./sources.js";
 import { TapTempo } from "./tap.js";
 import { drawTimeline } from "./timeline.js";
 import { wavBlob } from "./wav.js";
 
 const $ = (id) => document.getElementById(id);
-const KEPT = ["instrument", "source", "beats", "bpm", "beats-per-bar", "density", "temperature", "guidance",
+const KEPT = ["instrument", "source", "song", "beats", "bpm", "beats-per-bar", "density", "temperature", "guidance",
   "device-delay", "buffer", "lookahead"];
+const FALL_DB = 1; // of a meter, per picture
 const NUDGE_BEATS = 0.05;
+const FIRST_SONG = 7_000_000; // far from the songs that models are trained on
 
 const taps = new TapTempo();
 const pressed = { mute: false, "lay-out": false, solo: false };
@@ -25,13 +29,12 @@ function settings() {
       deviceId: $("input").value,
       file: $("file").files[0],
       instrument: $("instrument").value,
-      seed: Number(new URLSearchParams(location.search).get("seed") ?? 7000013),
+      seed: FIRST_SONG + Number($("song").value),
     },
     seed: 0,
     beats: $("beats").value,
     bpm: Number($("bpm").value),
     beatsPerBar: Number($("beats-per-bar").value),
-    countIn: $("beats").value === "tempo",
     temperature: Number($("temperature").value),
     guidance: Number($("guidance").value),
     density: Number($("density").value),
@@ -48,6 +51,12 @@ async function toggle() {
     return;
   }
   $("message").hidden = true;
+  const wrong = [...document.querySelectorAll("input:invalid")].find((input) => input.closest("[hidden]") === null);
+  if (wrong) {
+    complain(`${wrong.labels[0].textContent.trim()}: ${wrong.validationMessage}`);
+    wrong.focus();
+    return;
+  }
   try {
     await band.start(settings());
     for (const name of ["lay-out", "solo"]) if (pressed[name]) band.control({ [name.replace("-", "_")]: true });
@@ -69,43 +78,28 @@ function complain(sentence) {
 
 function show() {
   const isOn = band.state !== "stopped";
-  $("start").textContent = { stopped: "Start", starting: "…", playing: "Stop" }[band.state];
+  $("start").textContent = { stopped: "Start", starting: "Cancel", playing: "Stop" }[band.state];
   $("start").classList.toggle("playing", isOn);
-  $("status").textContent = band.notice || statusSentence();
-  for (const id of ["source", "input", "file", "beats", "bpm", "beats-per-bar", "calibrate"]) $(id).disabled = isOn;
-  const hasRecording = !isOn && Boolean(band.recording?.mix.length);
+  const sentence = band.notice || statusSentence();
+  if ($("status").textContent !== sentence) $("status").textContent = sentence; // else it would be read out again
+  for (const id of ["source", "song", "input", "file", "beats", "bpm", "beats-per-bar", "calibrate"]) $(id).disabled = isOn;
+  const hasRecording = !isOn && Boolean(band.recording?.numSamples);
   for (const id of ["save-mix", "save-stem", "save-both"]) $(id).disabled = !hasRecording;
-  if (band.recording) $("recorded").textContent = `${band.recording.seconds.toFixed(0)} s recorded.`;
+  if (band.recording) $("recorded").textContent = recordedSentence(band.recording);
+}
+
+function recordedSentence({ seconds, isFull }) {
+  const length = `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+  return `${length} recorded${isFull ? ", which is the most that fits" : ""}. The files begin together.`;
 }
 
 function statusSentence() {
   if (band.state === "starting") return "Opening sound and connection …";
   if (band.state === "stopped") return "Ready. Choose what you play and what the band plays.";
-  if (band.plan?.mode === "bars") return `The connection is slow: the band follows ${band.plan.bars} ${band.plan.bars === 1 ? "bar" : "bars"} behind.`;
+  if (band.plan?.mode === "bars") {
+    return `The connection or the server is slow: the band follows ${barsOf(band.plan)} behind.`;
+  }
   return `Playing. The band plays ${-Math.round(band.plan?.lookahead_ms ?? 0)} ms ahead of what it has heard.`;
-}
-
-function figures() {
-  const rate = band.sampleRate;
-  const rows = [
-    ["Round trip", band.rttMs === null ? "–" : `${band.rttMs.toFixed(0)} ms`],
-    ["Ready ahead", band.state === "playing" ? `${Math.round((1000 * band.block.ahead) / rate)} ms` : "–"],
-    ["In time", band.stats?.in_time == null ? "–" : `${(100 * band.stats.in_time).toFixed(1)} %`],
-    ["Gaps in the stem", String(band.block.numUnderruns)],
-    ["Came too late", `${Math.round((1000 * band.block.numLate) / rate)} ms`],
-    ["A step takes", band.stats?.step_p50_ms == null ? "–" : `${band.stats.step_p50_ms.toFixed(1)} ms`],
-    ["Tempo", band.beat ? `${band.beat.bpm.toFixed(1)} bpm` : "–"],
-    ["Sure of the beat", band.beat ? `${Math.round(100 * band.beat.confidence)} %` : "–"],
-  ];
-  const list = $("figures");
-  if (list.children.length !== rows.length) list.replaceChildren(...rows.map(([name]) => figure(name)));
-  rows.forEach(([, value], i) => { list.children[i].lastChild.textContent = value; });
-}
-
-function figure(name) {
-  const box = document.createElement("div");
-  box.append(Object.assign(document.createElement("dt"), { textContent: name }), document.createElement("dd"));
-  return box;
 }
 
 const colours = () => {
@@ -116,24 +110,18 @@ const colours = () => {
 
 function frame() {
   drawTimeline($("timeline"), band, colours());
-  const level = (power) => Math.max(-60, 20 * Math.log10(power + 1e-6));
-  $("meter-mix").value = band.state === "playing" ? level(band.levels.mix) : -60;
-  $("meter-stem").value = band.state === "playing" ? level(band.levels.stem) : -60;
-  showBeat();
+  for (const track of ["mix", "stem"]) {
+    const meter = $(`meter-${track}`);
+    const level = band.state === "playing" ? 20 * Math.log10(band.levels[track] + 1e-6) : -60;
+    meter.value = Math.max(level, meter.value - FALL_DB);
+  }
+  showLamps($("lamps"), band.beat?.beats_per_bar ?? Number($("beats-per-bar").value), beatInBar(band));
   requestAnimationFrame(frame);
 }
 
-function showBeat() {
-  const beat = band.beat;
-  const lamps = $("beat");
-  const count = beat?.beats_per_bar ?? Number($("beats-per-bar").value);
-  if (lamps.children.length !== count) {
-    lamps.replaceChildren(...Array.from({ length: count }, () => document.createElement("i")));
-  }
-  const now = band.block.index + band.blockAge();
-  const since = beat ? Math.floor((now - beat.sample_index) / ((60 / beat.bpm) * band.sampleRate)) : 0;
-  const on = beat && band.state === "playing" ? (((beat.beat_in_bar + since) % count) + count) % count : -1;
-  [...lamps.children].forEach((lamp, i) => lamp.classList.toggle("on", i === on));
+function figures() {
+  showFigures($("figures"), figuresOf(band));
+  $("tempo").textContent = band.beat?.bpm.toFixed(1) ?? "–";
 }
 
 async function fillInputs() {
@@ -172,7 +160,7 @@ function wire() {
   }
   $("start").onclick = toggle;
   $("message-close").onclick = () => { $("message").hidden = true; };
-  $("source").onchange = sourceFields;
+  $("source").addEventListener("change", sourceFields);
   $("instrument").addEventListener("change", () => band.control({ instrument: $("instrument").value }));
   for (const id of ["density", "temperature", "guidance"]) {
     const say = () => { $(id).nextElementSibling.textContent = Number($(id).value).toFixed(1); };
@@ -180,9 +168,10 @@ function wire() {
     $(id).addEventListener("change", () => band.control({ [id]: Number($(id).value) }));
     say();
   }
-  $("device-delay").addEventListener("change", () => band.control({ device_delay_ms: Number($("device-delay").value) }));
-  $("buffer").addEventListener("change", () => band.control({ buffer_ms: Number($("buffer").value) }));
-  $("lookahead").addEventListener("change", () => band.control({ lookahead_ms: -Number($("lookahead").value) }));
+  const turned = (id, values) => $(id).addEventListener("change", () => band.control(values(Number($(id).value))));
+  turned("device-delay", (value) => ({ device_delay_ms: value }));
+  turned("buffer", (value) => ({ buffer_ms: value }));
+  turned("lookahead", (value) => ({ lookahead_ms: -value }));
   for (const id of Object.keys(pressed)) $(id).onclick = () => press(id);
   $("tap").onclick = tap;
   $("earlier").onclick = () => band.nudge(-NUDGE_BEATS);
@@ -211,6 +200,7 @@ async function measure() {
 }
 
 function key(event) {
+  if (event.key === "Escape") $("message").hidden = true;
   if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
   const act = {
     " ": toggle, t: tap, m: () => press("mute"), l: () => press("lay-out"), s: () => press("solo"),
@@ -222,6 +212,7 @@ function key(event) {
 }
 
 function sourceFields() {
+  $("song-field").hidden = $("source").value !== "practice";
   $("input-field").hidden = $("source").value !== "microphone";
   $("file-field").hidden = $("source").value !== "file";
   if ($("source").value === "microphone") fillInputs();
@@ -234,9 +225,7 @@ figures();
 setInterval(figures, 250);
 requestAnimationFrame(frame);
 if ("serviceWorker" in navigator) navigator.serviceWorker.register("/sw.js").catch(() => {});
-if (!window.isSecureContext) {
-  complain("This address isn't secure, so browsers keep the microphone from it. Files and the practice band work.");
-}
+if (obstacle()) complain(obstacle());
 
 /** For tests and the curious: what is going on, and what was recorded. */
 window.gigmate = { band, recorded: () => band.recording?.tracks() ?? null };

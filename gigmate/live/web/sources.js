@@ -2,22 +2,25 @@
 
 const MIC = { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: 1 };
 
+const PRACTICE_S = 120;
+
 /** A sentence that says what went wrong and what to do. */
 export class SourceError extends Error {}
 
 /**
- * Open a source. @returns {Promise<{node: AudioNode, isAudible: boolean, start: () => void, stop: () => void, onended}>}
- * `isAudible`: it has to be sent to the loudspeaker too.
+ * Open a source: { node, isAudible, start(timeS), stop(), onended(sentence), tempo }. `isAudible`: it has to be sent to the
+ * loudspeaker too; `tempo`: { bpm, beatsPerBar } if known, and then it begins on a beat. Throws SourceError.
  */
 export async function openSource(context, { kind, deviceId, file, instrument, seed = 1 }) {
   if (kind === "microphone") return microphone(context, deviceId);
-  const bytes = kind === "file" ? await readFile(file) : await practice(instrument, seed);
-  return player(context, bytes);
+  if (kind === "file") return player(context, await readFile(file));
+  const { bytes, tempo, firstBeatS } = await practice(instrument, seed);
+  return player(context, bytes, tempo, firstBeatS);
 }
 
 async function microphone(context, deviceId) {
   if (!navigator.mediaDevices?.getUserMedia) {
-    throw new SourceError("Browsers give the microphone to secure pages only: open this page at http://127.0.0.1 or https.");
+    throw new SourceError("This browser has no way to an input. Use a newer one, or play with a file or the practice band.");
   }
   let stream;
   try {
@@ -31,7 +34,7 @@ async function microphone(context, deviceId) {
     stream.getTracks().forEach((track) => track.stop());
     node.disconnect();
   };
-  const source = { node, isAudible: false, start() {}, stop, onended: null };
+  const source = { node, isAudible: false, start() {}, stop, onended: null, tempo: null };
   stream.getTracks()[0].onended = () => source.onended?.("The input was unplugged. Choose another one and start again.");
   return source;
 }
@@ -52,12 +55,16 @@ async function readFile(file) {
 }
 
 async function practice(instrument, seed) {
-  const answer = await fetch(`/practice.wav?${new URLSearchParams({ seed, without: instrument, seconds: 60 })}`);
+  const query = new URLSearchParams({ seed, without: instrument, seconds: PRACTICE_S });
+  const answer = await fetch(`/practice.wav?${query}`).catch(() => null);
+  if (answer === null) throw new SourceError("There is no connection to the server. Is it running?");
   if (!answer.ok) throw new SourceError("The practice band isn't there just now. Try again, or play with a file.");
-  return answer.arrayBuffer();
+  const fact = (name) => Number(answer.headers.get(`X-Gigmate-${name}`));
+  const tempo = { bpm: fact("bpm"), beatsPerBar: fact("beats_per_bar") };
+  return { bytes: await answer.arrayBuffer(), tempo, firstBeatS: fact("first_beat_s") };
 }
 
-async function player(context, bytes) {
+async function player(context, bytes, tempo = null, fromS = 0) {
   let buffer;
   try {
     buffer = await context.decodeAudioData(bytes);
@@ -65,7 +72,7 @@ async function player(context, bytes) {
     throw new SourceError("This file can't be played. wav, mp3, flac and ogg usually can.");
   }
   const node = new AudioBufferSourceNode(context, { buffer });
-  const source = { node, isAudible: true, start: () => node.start(), stop, onended: null };
+  const source = { node, isAudible: true, start: (timeS) => node.start(timeS, fromS), stop, onended: null, tempo };
   node.onended = () => source.onended?.(null);
   function stop() {
     node.onended = null;

@@ -1,9 +1,10 @@
 // Keeps the page so that it opens at once; sound and sessions always need the server.
 
-const CACHE = "gigmate-1";
-const FILES = ["/", "/static/style.css", "/static/main.js", "/static/band.js", "/static/connection.js",
-  "/static/protocol.js", "/static/sources.js", "/static/stem-ring.js", "/static/chirp.js", "/static/tap.js",
-  "/static/timeline.js", "/static/wav.js", "/static/worklets/session.js", "/static/icon.svg"];
+const CACHE = "gigmate-2";
+const FILES = ["/", "/static/style.css", "/static/main.js", "/static/band.js", "/static/calibrate.js", "/static/chirp.js",
+  "/static/connection.js", "/static/count-in.js", "/static/figures.js", "/static/protocol.js", "/static/sources.js",
+  "/static/stem-ring.js", "/static/tap.js", "/static/timeline.js", "/static/wav.js", "/static/worklets/session.js",
+  "/static/icon.svg"];
 
 self.addEventListener("install", (event) => event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES))));
 

@@ -1,7 +1,8 @@
-// Song and stem on one line of time: what was, what is fixed, what is still planned.
+// Song and stem on one line of time: what was heard, and what the band has ready.
 
 const SPAN_S = 6;
-const NOW = 0.6; // of the width: to its left the past, to its right what the band has ready
+const NOW = 0.75; // of the width: to its left the past, to its right what the band has ready
+const BLOCK_S = 0.02;
 
 /** Draw the last seconds and the coming ones. `colours` are CSS colours by name. */
 export function drawTimeline(canvas, band, colours) {
@@ -14,8 +15,15 @@ export function drawTimeline(canvas, band, colours) {
   const draw = canvas.getContext("2d");
   draw.setTransform(ratio, 0, 0, ratio, 0, 0);
   draw.clearRect(0, 0, width, height);
+  if (!band.history.length) {
+    draw.fillStyle = colours.beat;
+    draw.font = getComputedStyle(canvas).font;
+    draw.textAlign = "center";
+    draw.fillText("You and the band, once you start", width / 2, height / 2, width);
+    return;
+  }
   const rate = band.sampleRate;
-  const now = band.block.index + band.blockAge();
+  const now = band.now;
   const x = (index) => width * NOW + ((index - now) / rate / SPAN_S) * width;
   const [mixY, stemY, half] = [height * 0.27, height * 0.73, height * 0.2];
   drawBeats(draw, band, x, width, height, colours);
@@ -26,10 +34,14 @@ export function drawTimeline(canvas, band, colours) {
     draw.fillRect(x(index), y - tall, Math.max(1, (length / rate / SPAN_S) * width - 0.5), 2 * tall);
   };
   const first = now - NOW * SPAN_S * rate;
-  for (const { index, mix } of band.history) if (index > first) bar(index, rate / 50, mix, mixY, colours.mix, 1);
-  const committed = now + (band.block.delay ?? 0) + 0.06 * rate;
+  for (const { index, delay, mix, stem } of band.history) {
+    if (index < first) continue;
+    bar(index, rate * BLOCK_S, mix, mixY, colours.mix, 1);
+    bar(index + delay, rate * BLOCK_S, stem, stemY, colours.stem, 1);
+  }
+  const played = band.block.index + (band.block.mix?.length ?? 0) + band.block.delay;
   for (const { index, length, peak } of band.sent) {
-    if (index > first) bar(index, length, peak, stemY, colours.stem, index < committed ? 1 : 0.4);
+    if (index >= played) bar(index, length, peak, stemY, colours.stem, 0.4);
   }
   draw.globalAlpha = 1;
   draw.fillStyle = colours.now;

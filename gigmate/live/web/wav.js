@@ -25,8 +25,7 @@ export function wavBytes(channels, sampleRate) {
   view.setUint32(40, size, true);
   for (let i = 0; i < length; i += 1) {
     for (let c = 0; c < numChannels; c += 1) {
-      const sample = Math.max(-32768, Math.min(32767, Math.round(channels[c][i] * 32767)));
-      view.setInt16(44 + 2 * (i * numChannels + c), sample, true);
+      view.setInt16(44 + 2 * (i * numChannels + c), toInt16(channels[c][i]), true);
     }
   }
   return view.buffer;
@@ -36,39 +35,42 @@ export function wavBytes(channels, sampleRate) {
 export class Recording {
   constructor(sampleRate, maxSeconds = 1800) {
     this.sampleRate = sampleRate;
-    this.maxBlocks = Math.ceil(maxSeconds * 50);
-    this.mix = [];
-    this.stem = [];
-    this.delays = [];
+    this.maxSamples = maxSeconds * sampleRate;
+    this.numSamples = 0;
+    this.blocks = []; // { mix, stem: Int16Array, delay }
   }
 
-  /** Keep a block; `delay` is by how much its stem was put out early. */
+  /** Keep a block, in 16 bits, as it travels; `delay` is by how much its stem was put out early. */
   push(mix, stem, delay) {
-    if (this.mix.length >= this.maxBlocks) return;
-    this.mix.push(mix);
-    this.stem.push(stem);
-    this.delays.push(delay);
+    if (this.isFull) return;
+    this.blocks.push({ mix: Int16Array.from(mix, toInt16), stem: Int16Array.from(stem, toInt16), delay });
+    this.numSamples += mix.length;
+  }
+
+  get isFull() {
+    return this.numSamples >= this.maxSamples;
   }
 
   get seconds() {
-    return this.mix.reduce((sum, block) => sum + block.length, 0) / this.sampleRate;
+    return this.numSamples / this.sampleRate;
   }
 
   /** Mix and stem from the session's sample 0 on: [mix, stem], Float32Array of one length. */
   tracks() {
-    const mix = joined(this.mix);
-    const stem = new Float32Array(mix.length);
+    const [mix, stem] = [new Float32Array(this.numSamples), new Float32Array(this.numSamples)];
     let start = 0;
-    this.stem.forEach((block, i) => {
-      const at = start + this.delays[i]; // a sample put out early belongs to a later one of the mix
-      stem.set(block.subarray(0, Math.max(0, Math.min(block.length, stem.length - at))), Math.min(at, stem.length));
-      start += block.length;
-    });
-    return [mix, stem];
+    for (const block of this.blocks) {
+      mix.set(block.mix, start);
+      const at = start + block.delay; // a sample put out early belongs to a later one of the mix
+      if (at < stem.length) stem.set(block.stem.subarray(0, stem.length - at), at);
+      start += block.mix.length;
+    }
+    return [mix, stem].map((track) => track.map((sample) => sample / 32768));
   }
 }
 
-function joined(blocks) {
+/** Arrays one after the other. */
+export function joined(blocks) {
   const whole = new Float32Array(blocks.reduce((sum, block) => sum + block.length, 0));
   let at = 0;
   for (const block of blocks) {
@@ -76,4 +78,8 @@ function joined(blocks) {
     at += block.length;
   }
   return whole;
+}
+
+function toInt16(sample) {
+  return Math.max(-32768, Math.min(32767, Math.round(sample * 32768)));
 }

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gigmate.music.chords import Chord
 from gigmate.music.grid import BeatGrid
 
 PLAYERS = ("drums", "bass", "keys", "guitar", "lead")
@@ -24,22 +25,6 @@ class Note(NamedTuple):
     duration_s: float
     pitch: int
     velocity: int
-
-
-class Chord(NamedTuple):
-    """The harmony during [start_s, end_s).
-
-    Args:
-        start_s: seconds.
-        end_s: seconds.
-        root_pc: pitch class of the root, C is 0.
-        pitch_classes: all of its pitch classes, root first.
-    """
-
-    start_s: float
-    end_s: float
-    root_pc: int
-    pitch_classes: tuple[int, ...]
 
 
 @dataclass(frozen=True)

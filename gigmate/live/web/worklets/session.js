@@ -9,22 +9,23 @@ const RING_S = 8;
  * The stem sample that is put out with captured sample n is n + delay: by the time that it has gone through the
  * loudspeaker and the next mix sample through the microphone, they belong together.
  *
- * To it: { type: "start" | "stop" | "delay" | "stem" | "mute", ... }. From it: "mix" blocks, "out" blocks (what was
- * played, for the recording and the tests), "state".
+ * To it: { type: "start", delay, startS }, { type: "delay", delay } and { type: "stem", index, samples }. From it:
+ * { type: "block" } every 20 ms, with what came in, what was put out and how that goes, and { type: "late" }.
  */
 class SessionProcessor extends AudioWorkletProcessor {
   constructor() {
     super();
-    this.isRunning = false;
+    this.startS = Infinity;
     this.blockSamples = Math.round(sampleRate * 0.02);
     this.reset();
     this.port.onmessage = ({ data }) => this.take(data);
   }
 
-  reset() {
-    this.ring = new StemRing(Math.ceil(RING_S * sampleRate));
-    this.delay = 0;
+  reset(delay = 0) {
+    this.ring = new StemRing(Math.ceil(RING_S * sampleRate), delay);
+    this.delay = delay;
     this.count = 0;
+    this.numDue = 0;
     this.numMissing = 0;
     this.numUnderruns = 0;
     this.isInGap = true;
@@ -40,22 +41,20 @@ class SessionProcessor extends AudioWorkletProcessor {
 
   take(message) {
     if (message.type === "start") {
-      this.reset();
-      this.delay = message.delay ?? 0;
-      this.isRunning = true;
-    } else if (message.type === "stop") {
-      this.isRunning = false;
+      this.reset(message.delay);
+      this.startS = message.startS ?? 0;
     } else if (message.type === "delay") {
       this.delay = message.delay;
     } else if (message.type === "stem") {
       const late = this.ring.write(message.index, message.samples, this.count + this.delay);
-      if (late > 0) this.port.postMessage({ type: "late", samples: late, index: message.index });
+      const index = Math.max(message.index, this.ring.origin);
+      if (late > 0) this.port.postMessage({ type: "late", samples: late, index });
     }
   }
 
   process(inputs, outputs) {
     const stem = outputs[0][0];
-    if (!this.isRunning || stem === undefined) return true;
+    if (currentTime < this.startS || stem === undefined) return true;
     const channels = inputs[0];
     const missing = this.ring.read(this.count + this.delay, stem);
     this.watch(missing, stem.length);
@@ -76,6 +75,7 @@ class SessionProcessor extends AudioWorkletProcessor {
   watch(missing, length) {
     if (missing < length) this.hasPlayed = true;
     if (!this.hasPlayed) return;
+    this.numDue += length;
     this.numMissing += missing;
     if (missing > 0 && !this.isInGap) this.numUnderruns += 1;
     this.isInGap = missing > 0;
@@ -91,6 +91,7 @@ class SessionProcessor extends AudioWorkletProcessor {
       delay: this.delay,
       ahead: this.ring.newest - this.count - this.delay,
       numUnderruns: this.numUnderruns,
+      numDue: this.numDue,
       numMissing: this.numMissing,
       numLate: this.ring.numLate,
     };

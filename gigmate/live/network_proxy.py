@@ -1,4 +1,4 @@
-"""A TCP proxy with the delays of a network: seeded, in the test's own event loop, no privileges needed.
+"""A TCP proxy with the delays of a network: seeded, in the event loop of whoever tests, no privileges needed.
 
     client ── proxy ── server        each way: read ── wait for the delay of the moment ── write, in order
 
@@ -63,12 +63,20 @@ class NetworkProxy:
         port: of the server.
         profile: of the network; None: as fast as it goes.
         seed: of its delays.
+        own_port: where clients connect; 0: any that is free.
         clock: seconds.
     """
 
     def __init__(
-        self, port: int, profile: Profile | None = None, *, seed: int = 0, clock: Callable[[], float] = time.monotonic
+        self,
+        port: int,
+        profile: Profile | None = None,
+        *,
+        seed: int = 0,
+        own_port: int = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._own_port = own_port
         self._target, self._profile, self._seed, self._clock = port, profile, seed, clock
         self._added_s = 0.0
         self._flows = asyncio.Event()
@@ -79,7 +87,7 @@ class NetworkProxy:
 
     async def __aenter__(self) -> Self:
         self._start_s = self._clock()
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_READ_BYTES)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._own_port, limit=_READ_BYTES)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -116,11 +124,13 @@ class NetworkProxy:
         own_s = self._profile.round_trip_s(self._seed, now_s) if self._profile else 0.0
         return (own_s + self._added_s) / 2
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.num_connections += 1
-        task = asyncio.current_task()
-        assert task is not None
+        task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ends = {writer}
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target, limit=_READ_BYTES)
@@ -135,7 +145,6 @@ class NetworkProxy:
             pass  # cut, or nobody is there
         finally:
             self._writers -= ends
-            self._tasks.discard(task)
             for end in ends:
                 end.transport.abort()
 

@@ -1,0 +1,76 @@
+"""How well candidates for a stem fit the chords that are heard in the song."""
+
+import torch
+from torch import Tensor
+
+from gigmate.codec.base import Codec
+from gigmate.codec.features import NUM_SEMITONE_BANDS, MixFeatures
+from gigmate.model.conditions import FrameConditions, with_slow_power
+from gigmate.model.lm import AccompanimentLM, compress
+from gigmate.pitch import NUM_PITCH_CLASSES
+from gigmate.shapes import Codes, Features
+
+CHORD_DELAY_FRAMES = 16
+"""A chord is read best so long after its frame: half the window of the semitone bands, 0.3 s."""
+
+TONES_OF_BASS = 0.25
+"""What another note of the chord is worth to a bass, whose root is worth 1."""
+
+_CONTEXT_FRAMES = 25  # decoded before what is new, for the codec's and the bands' pasts
+_STRIDE = 3
+_SILENT_POWER = 1e-7
+_LOWEST_BAND = 9  # the pitch class of the lowest semitone band, A
+
+
+class ChordJudge:
+    """Scores codes by the share of their energy that lies on pitch classes of the chord; a bass's by that on its root.
+
+    Silence scores as notes drawn at random would.
+
+    Args:
+        codec: turns codes into sound.
+        features: its semitone bands.
+        wanted: [N, T, 12] what each pitch class is worth in each frame of each candidate.
+    """
+
+    def __init__(self, codec: Codec, features: MixFeatures, wanted: Tensor) -> None:
+        self._codec, self._features, self._wanted = codec, features, wanted
+
+    def __call__(self, codes: Codes, start: int) -> Tensor:
+        """See `gigmate.generation.audition.Judge`."""
+        context = max(0, start - _CONTEXT_FRAMES)
+        wave = self._codec.decode(codes[:, :, context:]).mean(dim=1, keepdim=True).float()
+        power = self._features.analyse(wave.cpu())[:, :, start - context :: _STRIDE]
+        energy = pitch_class_power(power)
+        wanted = self._wanted[:, start : codes.shape[2] : _STRIDE]
+        total = energy.sum(dim=2)
+        share = (energy * wanted).sum(dim=2) / total.clamp(min=_SILENT_POWER)
+        return torch.where(total < _SILENT_POWER, wanted.mean(dim=2), share).mean(dim=1)
+
+
+def pitch_class_power(power: Features) -> Tensor:
+    """Power features [B, D, T] -> [B, T, 12], C first."""
+    octaves = power[:, -NUM_SEMITONE_BANDS:].unflatten(1, (-1, NUM_PITCH_CLASSES))
+    return octaves.sum(dim=1).roll(_LOWEST_BAND, dims=1).transpose(1, 2)
+
+
+@torch.no_grad()
+def wanted_classes(model: AccompanimentLM, conditions: FrameConditions, num_frames: int, *, is_bass: Tensor) -> Tensor:
+    """What each pitch class is worth in each frame, [B, T, 12].
+
+    It is read where the chord is heard best, but never later than the lookahead allows.
+
+    Args:
+        model: whose ear for chords is used.
+        conditions: the mix and the lookahead.
+        num_frames: T.
+        is_bass: [B] bool.
+    """
+    power = with_slow_power(conditions.mix_power).transpose(1, 2)
+    levels = compress(power, torch.ones_like(power[..., 0], dtype=torch.bool))
+    root, tones = model.conditions.harmony(levels[..., :-1]).float().chunk(2, dim=-1)
+    root, tones = root.softmax(dim=-1), tones.sigmoid()
+    worth = torch.where(is_bass[:, None, None], root + TONES_OF_BASS * tones, tones)
+    heard = torch.arange(num_frames) + conditions.lookahead[:, None].clamp(max=CHORD_DELAY_FRAMES).cpu()
+    heard = heard.clamp(0, worth.shape[1] - 1).to(worth.device)
+    return worth.gather(1, heard[:, :, None].expand(-1, -1, NUM_PITCH_CLASSES))
