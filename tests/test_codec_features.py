@@ -1,5 +1,3 @@
-import time
-
 import pytest
 import torch
 
@@ -37,6 +35,15 @@ def test_stream_equals_offline_in_ragged_chunks(sample_rate: int, hop: int) -> N
         chunks = [stream.push(part) for part in wave.split([hop, 5 * hop, 2 * hop, hop, 14 * hop], dim=2)]
         torch.testing.assert_close(torch.cat(chunks, dim=2), offline, rtol=1e-5, atol=1e-9)
         stream.reset()
+
+
+def test_a_frame_is_the_same_to_the_last_bit_live_and_offline() -> None:
+    features = MixFeatures(
+        24_000, 480
+    )  # one rounding more, and after some minutes live draws another code than offline
+    wave, stream = noise(1, 480 * 300), features.stream()
+    live = [stream.push(frame) for frame in wave.split(480, dim=2)]
+    assert torch.equal(torch.cat(live, dim=2), features.analyse(wave))
 
 
 def test_long_songs_go_through_in_blocks_without_a_seam() -> None:
@@ -103,12 +110,3 @@ def test_what_it_cannot_hear_is_refused() -> None:
         features.stream().push(torch.zeros(2, 1, 480))
     with pytest.raises(ValueError, match="at least 8000 Hz"):
         MixFeatures(4_000, 480)
-
-
-def test_it_hears_far_faster_than_real_time() -> None:
-    features = MixFeatures(24_000, 480)
-    wave = noise(1, 24_000 * 20)
-    features.analyse(wave)
-    start = time.perf_counter()
-    features.analyse(wave)
-    assert 20 / (time.perf_counter() - start) > 50  # about 500 on one idle core; the machine may be busy

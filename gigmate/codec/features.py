@@ -26,7 +26,7 @@ NUM_FEATURES = NUM_MEL_BANDS + NUM_SEMITONE_BANDS
 _MEL_LOW_HZ, _MEL_HIGH_HZ = 30.0, 12_000.0
 _A1_HZ = 55.0
 _SEMITONE_WINDOW_S = 16_384 / 24_000
-_BLOCK_FRAMES = 512  # frames transformed at once: a song of any length needs some ten MB
+_BLOCK_FRAMES = 64  # frames transformed at once: a song of any length needs some ten MB
 
 
 class _FilteredPower(nn.Module):
@@ -57,14 +57,18 @@ class _FilteredPower(nn.Module):
         phasors = 0.5 * torch.exp(2j * math.pi * centre_hz[:, None] / sample_rate * time)
         spectra = torch.fft.fft(taper * phasors, n=num_fft)[:, : self.num_bins].abs().square()
         gains = (weights * spectra).sum(dim=1, keepdim=True)
-        self.register_buffer("taper", taper.float(), persistent=False)
-        self.register_buffer("filters", (weights / gains).T.float().contiguous(), persistent=False)
+        self.register_buffer("taper", taper, persistent=False)
+        self.register_buffer("filters", (weights / gains).T.contiguous(), persistent=False)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """[B, T, >= window] -> [B, T, bands]; the newest `window` samples of each frame count."""
+        """[B, T, >= window] -> [B, T, bands]; the newest `window` samples of each frame count.
+
+        In double precision: transforms and products round by how many frames they are given, and a frame that is heard
+        live has to be, to the last bit of float32, what it is offline, or sooner or later a draw falls the other way.
+        """
         spectrum = torch.fft.rfft(frames[..., -self.window :] * self.taper, n=self.num_fft)
         spectrum = spectrum[..., : self.num_bins]
-        return (spectrum.real.square() + spectrum.imag.square()) @ self.filters
+        return ((spectrum.real.square() + spectrum.imag.square()) @ self.filters).float()
 
 
 class MixFeatures(nn.Module):
