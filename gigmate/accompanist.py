@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from gigmate.audio import loudness_db, resample, to_channels
 from gigmate.checkpoint import check_codec, load_lm
@@ -27,9 +28,11 @@ from gigmate.generation.offline import generate
 from gigmate.model.conditions import FrameConditions
 from gigmate.model.lm import AccompanimentLM
 from gigmate.model.stepper import equip
+from gigmate.model.streams import codes_of, notes_of, streams_of
 from gigmate.music.grid import BeatGrid
 from gigmate.music.instruments import INSTRUMENTS
 from gigmate.performance import Audio, Performance, Take, fit, headroom_gain, hearing_gain
+from gigmate.pitch import UNKNOWN_NOTES
 from gigmate.shapes import Codes, Features, Wave
 from gigmate.stopwatch import Stopwatch
 
@@ -103,15 +106,16 @@ class Accompanist:
         with clock.part("features"):
             heard = self.at_codec_rate(song * gain, sample_rate)
             power = self.hear(heard)
-        codes = self.play_codes(
+        streams = self.play(
             self.codec.spec.num_frames(heard.shape[2]), take, clock, power=power, grid=grid, progress=progress
         )
         with clock.part("codec"):
+            codes = codes_of(streams, self.model.config)
             stem = self.at_song_rate(decode_song(self.codec, codes)[0], sample_rate, len(song)) / gain
         stem = fit(stem, song.shape[1])
-        return self.finish(stem, song + stem, codes, sample_rate, take, clock)
+        return self.finish(stem, song + stem, streams, sample_rate, take, clock)
 
-    def play_codes(
+    def play(
         self,
         num_frames: int,
         take: Take,
@@ -122,7 +126,7 @@ class Accompanist:
         prompt: Codes | None = None,
         progress: Progress | None = None,
     ) -> Codes:
-        """Codes [1, K, T] of the stem, the prompt included."""
+        """What the model writes (`gigmate.model.streams`), [1, K', T]; the prompt [1, K, T_past] comes first in it."""
         conditions = self._conditions(num_frames, take, power, grid)
         device_type = self.model.heads.weight.device.type
         is_reduced = self.dtype != torch.float32
@@ -134,7 +138,8 @@ class Accompanist:
                 take.sampler,
                 seed=take.seed,
                 guidance_scale=take.guidance_scale,
-                prompt=prompt,
+                chord_strength=take.chord_strength,
+                prompt=None if prompt is None else streams_of(prompt, self.model.config),
                 audition=None if power is None else self.audition(conditions, num_frames, take.num_candidates),
                 progress=progress,
             )
@@ -147,7 +152,7 @@ class Accompanist:
         is_bass = conditions.instrument == INSTRUMENTS.index("bass")
         wanted = wanted_classes(self.model, conditions, num_frames, is_bass=is_bass)
         judge = ChordJudge(self.codec, self.features, wanted.repeat_interleave(num_candidates, dim=0))
-        return Audition(judge, num_candidates)
+        return Audition(lambda streams, start: judge(codes_of(streams, self.model.config), start), num_candidates)
 
     def _conditions(
         self, num_frames: int, take: Take, power: Features | None, grid: BeatGrid | None
@@ -190,7 +195,7 @@ class Accompanist:
         return self.features.analyse(heard.mean(dim=1, keepdim=True))
 
     def finish(
-        self, stem: Audio, mix: Audio, codes: Codes, sample_rate: int, take: Take, clock: Stopwatch
+        self, stem: Audio, mix: Audio, streams: Codes, sample_rate: int, take: Take, clock: Stopwatch
     ) -> Performance:
         """What was played [C, N], kept from clipping, with its report."""
         mix_gain = headroom_gain(mix)
@@ -203,6 +208,7 @@ class Accompanist:
             "lookahead_s": largest_s if take.lookahead_s is None else take.lookahead_s,
             "guidance_scale": take.guidance_scale,
             "num_candidates": take.num_candidates,
+            "chord_strength": take.chord_strength,
             "stem_level_db": round(loudness_db(stem), 2),
             "stem_peak": round(float(np.abs(stem).max(initial=0.0)), 4),
             "mix_turned_down_db": round(20 * float(np.log10(1 / mix_gain)), 2),
@@ -211,4 +217,7 @@ class Accompanist:
         }
         stem = stem * headroom_gain(stem)
         mix = (mix * mix_gain).astype(np.float32)
-        return Performance(stem.astype(np.float32), mix, codes[0].cpu().numpy(), sample_rate, report)
+        codes = codes_of(streams, self.model.config)[0].cpu().numpy()
+        ahead = notes_of(streams, self.model.config)
+        notes = None if ahead is None else F.pad(ahead, (1, -1), value=UNKNOWN_NOTES)[0].cpu().numpy()
+        return Performance(stem.astype(np.float32), mix, codes, notes, sample_rate, report)

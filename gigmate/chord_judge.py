@@ -5,6 +5,7 @@ from torch import Tensor
 
 from gigmate.codec.base import Codec
 from gigmate.codec.features import NUM_SEMITONE_BANDS, MixFeatures
+from gigmate.generation.chord_bias import worth_of
 from gigmate.model.conditions import FrameConditions, with_slow_power
 from gigmate.model.lm import AccompanimentLM, compress
 from gigmate.pitch import NUM_PITCH_CLASSES
@@ -12,9 +13,6 @@ from gigmate.shapes import Codes, Features
 
 CHORD_DELAY_FRAMES = 16
 """A chord is read best so long after its frame: half the window of the semitone bands, 0.3 s."""
-
-TONES_OF_BASS = 0.25
-"""What another note of the chord is worth to a bass, whose root is worth 1."""
 
 _CONTEXT_FRAMES = 25  # decoded before what is new, for the codec's and the bands' pasts
 _STRIDE = 3
@@ -69,8 +67,7 @@ def wanted_classes(model: AccompanimentLM, conditions: FrameConditions, num_fram
     power = with_slow_power(conditions.mix_power).transpose(1, 2)
     levels = compress(power, torch.ones_like(power[..., 0], dtype=torch.bool))
     root, tones = model.conditions.harmony(levels[..., :-1]).float().chunk(2, dim=-1)
-    root, tones = root.softmax(dim=-1), tones.sigmoid()
-    worth = torch.where(is_bass[:, None, None], root + TONES_OF_BASS * tones, tones)
+    worth = worth_of(root.softmax(dim=-1), tones.sigmoid(), is_bass=is_bass)
     heard = torch.arange(num_frames) + conditions.lookahead[:, None].clamp(max=CHORD_DELAY_FRAMES).cpu()
     heard = heard.clamp(0, worth.shape[1] - 1).to(worth.device)
     return worth.gather(1, heard[:, :, None].expand(-1, -1, NUM_PITCH_CLASSES))

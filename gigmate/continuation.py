@@ -5,6 +5,7 @@ from gigmate.audio import to_channels
 from gigmate.codec.chunks import decode_song, encode_song
 from gigmate.errors import InputError
 from gigmate.joint import join
+from gigmate.model.streams import codes_of
 from gigmate.music.grid import BeatGrid
 from gigmate.performance import Audio, Performance, Take, fit, hearing_gain
 from gigmate.stopwatch import Stopwatch
@@ -55,10 +56,11 @@ def continue_song(
     with clock.part("features"):
         power = None if stem is None else player.hear(player.at_codec_rate(song * gain, sample_rate))
     frames = spec.num_frames(round(length / sample_rate * spec.sample_rate))
-    codes = player.play_codes(frames, take, clock, power=power, grid=grid, prompt=prompt, progress=progress)
+    streams = player.play(frames, take, clock, power=power, grid=grid, prompt=prompt, progress=progress)
     with clock.part("codec"):
         first = max(0, whole - _WARM_UP_FRAMES)
-        decoded = player.at_song_rate(decode_song(player.codec, codes[..., first:])[0], sample_rate, len(past)) / gain
+        codes = codes_of(streams, player.model.config)[..., first:]
+        decoded = player.at_song_rate(decode_song(player.codec, codes)[0], sample_rate, len(past)) / gain
         joined = fit(join(past, decoded, round(first / spec.frame_rate * sample_rate), sample_rate), length)
     mix = joined if stem is None else joined + fit(to_channels(song, len(past)), length)
-    return player.finish(joined[:, past.shape[1] :], mix, codes, sample_rate, take, clock)
+    return player.finish(joined[:, past.shape[1] :], mix, streams, sample_rate, take, clock)

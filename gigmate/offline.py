@@ -3,6 +3,7 @@
 import json
 import logging
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from gigmate.performance import Performance, Take
 
 log = logging.getLogger(__name__)
 
-_RESULTS = ("stem.wav", "mix.wav", "report.json")
+_RESULTS = ("stem.wav", "mix.wav", "stem.mid", "report.json")
 _CONTINUE_S = 20.0
 
 
@@ -55,6 +56,7 @@ def run(cfg: DictConfig) -> None:
         guidance_scale=cfg.guidance_scale,
         sampler=build(cfg.sampler),
         num_candidates=cfg.num_candidates,
+        chord_strength=cfg.chord_strength,
     )
     refused: list[GigmateError] = []
     for job in jobs:
@@ -121,6 +123,8 @@ def _play_one(player: Accompanist, take: Take, job: Job, cfg: DictConfig, ckpt: 
         else:
             played = _continue(player, take, song, grid, cfg, progress)
     report = {"song": job.song.name, "task": cfg.task, "ckpt": ckpt, "beats": _describe(grid), **played.report}
+    if cfg.task == "accompany" and played.notes is not None:
+        save_notes(played, take.instrument, grid, player.codec.spec.frame_rate, job.out)
     save(played, report, job.out)
     log.info(
         "%s to %s: %.1f s, %.1f times as fast as real time -> %s",
@@ -161,6 +165,16 @@ def save(played: Performance, report: dict[str, Any], out: Path) -> None:
     write_wav(out / "stem.wav", played.stem, played.sample_rate)
     write_wav(out / "mix.wav", played.mix, played.sample_rate)
     write_bytes(out / "report.json", json.dumps(report, indent=2).encode() + b"\n")
+
+
+def save_notes(played: Performance, instrument: str, grid: BeatGrid | None, frame_rate: Fraction, out: Path) -> None:
+    """Write `stem.mid`: what the model meant to play, as far as note codes say; without known beats at 120 bpm."""
+    from gigmate.music.midi_write import write_midi
+    from gigmate.music.note_reading import read_notes
+
+    assert played.notes is not None
+    known = grid or BeatGrid.from_tempo(120, 4, max(1.0, played.stem.shape[1] / played.sample_rate))
+    write_midi({instrument: read_notes(played.notes, frame_rate)}, known, out / "stem.mid")
 
 
 def _describe(grid: BeatGrid | None) -> dict[str, float] | None:

@@ -14,6 +14,9 @@ Audio = NDArray[np.float32]
 HEARD_DB = -18.0
 """Level (RMS, dBFS) at which the model hears every song: that of its training data."""
 
+CHORD_STRENGTH = 6.0
+"""Default of `Take.chord_strength`, live too (experiments/011_notes)."""
+
 _MAX_LIFT_DB = 40.0  # a nearly silent song isn't lifted any further: its noise would be heard as music
 
 
@@ -29,14 +32,16 @@ class Take:
         sampler: how codes are drawn.
         num_candidates: ways to go on that are tried every half second, of which the one that fits the song's chords
             best is kept; 1: none is looked for. Without effect on drums, which have no chords.
+        chord_strength: how much notes are favoured that fit the chord, by models that write notes; 0: not at all.
     """
 
     instrument: str = "drums"
     lookahead_s: float | None = None
     seed: int = 0
-    guidance_scale: float = 3.0
+    guidance_scale: float = 2.0
     sampler: Sampler = field(default_factory=TopK)
     num_candidates: int = 4
+    chord_strength: float = CHORD_STRENGTH
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Performance:
         stem: [C, N] float32, what the model played, at the song's rate and level; turned down if it would clip.
         mix: [C, N] float32, the song with it, likewise.
         codes: [K, T] int64, the stem's codes.
+        notes: [T] int64, the note code of each frame, or a special id; None: the model writes none.
         sample_rate: Hz.
         report: facts and timings, primitives only.
     """
@@ -54,6 +60,7 @@ class Performance:
     stem: Audio
     mix: Audio
     codes: NDArray[np.int64]
+    notes: NDArray[np.int64] | None
     sample_rate: int
     report: dict[str, Any]
 

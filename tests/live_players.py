@@ -1,6 +1,7 @@
 """A tiny player and how an engine is driven with a song: what the tests of the engine share."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,12 +20,14 @@ HOP, RATE = 480, 50
 GRID = BeatGrid.from_tempo(120, 4, 30)
 
 
-def tiny_player(num_layers: int = 2) -> Accompanist:
+def tiny_player(num_layers: int = 2, *, writes_notes: bool = False) -> Accompanist:
     """A random model on a random small codec; the heads tell codes apart."""
     torch.manual_seed(0)
-    codec = CompactCodec(SMALL).eval()
+    size = 1024 if writes_notes else 64
+    codec = CompactCodec(replace(SMALL, codebook_size=size)).eval()
     codec.quantizer.vectors.copy_(torch.randn_like(codec.quantizer.vectors) * 0.3)
-    model = AccompanimentLM(ModelConfig(dim=32, num_layers=num_layers, num_heads=2, codebook_size=64, window=32))
+    shape = ModelConfig(32, num_layers, num_heads=2, codebook_size=size, window=32, writes_notes=writes_notes)
+    model = AccompanimentLM(shape)
     torch.nn.init.normal_(model.heads.weight, std=0.3)
     return Accompanist(model, codec)
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,11 +7,15 @@ from data_fakes import HOP, RATE, SPEC, FakeCodec, FakeSource, K, fake_encoder
 
 from gigmate.codec.features import MixFeatures
 from gigmate.data.encode import AudioEncoder, TokenEncoder, active_frames
-from gigmate.data.song import conform
+from gigmate.data.song import SongAudio, conform
 from gigmate.errors import InputError
 from gigmate.music.chords import Chord, frame_harmony
-from gigmate.pitch import NO_ROOT
+from gigmate.music.note_codes import note_codes
+from gigmate.pitch import NO_ROOT, UNKNOWN_NOTES
 from gigmate.stopwatch import Stopwatch
+
+UNKNOWN = SongAudio({}, None, "group")
+"""A song of which nothing but its stems is known."""
 
 
 def stems_of(number: int = 0) -> dict[str, np.ndarray]:
@@ -19,11 +25,10 @@ def stems_of(number: int = 0) -> dict[str, np.ndarray]:
 
 def test_records_hold_codes_of_stems_and_mix_power_and_beats() -> None:
     source = FakeSource(seconds=2.005)
-    grid = source.load(source.entries()[-1], RATE).grid
-    assert grid is not None
-    stems, chords = stems_of(), [Chord(0.5, 1.0, 9, (9, 0, 4))]
+    song = replace(source.load(source.entries()[-1], RATE), chords=[Chord(0.5, 1.0, 9, (9, 0, 4))])
+    stems = stems_of()
 
-    records = fake_encoder().encode(stems, grid, chords, Stopwatch())
+    records = fake_encoder().encode(stems, song, Stopwatch())
 
     assert list(stems) == ["drums", "bass", "keys"]
     assert records.shape == (101,)
@@ -34,22 +39,33 @@ def test_records_hold_codes_of_stems_and_mix_power_and_beats() -> None:
         assert np.array_equal(records["codes"][:, i].T, codes.numpy())
     power = MixFeatures(RATE, HOP).analyse(torch.from_numpy(stems["bass"])[None, None])[0].numpy()
     np.testing.assert_allclose(records["power"][:, 1].T, power, rtol=1e-3, atol=1e-7)  # float16
-    assert np.array_equal(records["beats"].T, grid.features(101, SPEC.frame_rate))
-    roots, tones = frame_harmony(chords, 101, SPEC.frame_rate)
+    assert song.grid is not None
+    assert np.array_equal(records["beats"].T, song.grid.features(101, SPEC.frame_rate))
+    roots, tones = frame_harmony(song.chords, 101, SPEC.frame_rate)
     assert np.array_equal(records["root"], roots)
     assert np.array_equal(records["tones"], tones)
 
 
 def test_no_grid_is_zeros() -> None:
-    records = fake_encoder().encode(stems_of(), None, (), Stopwatch())
+    records = fake_encoder().encode(stems_of(), UNKNOWN, Stopwatch())
     assert not records["beats"].any()
     assert not records["tones"].any()
     assert (records["root"] == NO_ROOT).all()
+    assert (records["notes"] == UNKNOWN_NOTES).all()
+
+
+def test_notes_stand_beside_the_codes_and_the_band_is_written_as_its_drums() -> None:
+    notes = {"drums": np.array([[0.5, 0.6, 36.0]]), "bass": np.array([[1.0, 1.5, 40.0]])}
+    records = fake_encoder().encode(stems_of(), replace(UNKNOWN, notes=notes), Stopwatch())
+    drums, bass, keys, band = records["notes"].T
+    for column, instrument in ((drums, "drums"), (bass, "bass"), (band, "drums")):
+        assert np.array_equal(column, note_codes(notes[instrument], instrument, 101, SPEC.frame_rate))
+    assert (keys == UNKNOWN_NOTES).all()
 
 
 def test_audio_records_are_the_samples() -> None:
     stems = stems_of()
-    records = AudioEncoder().encode(stems, None, (), Stopwatch())
+    records = AudioEncoder().encode(stems, UNKNOWN, Stopwatch())
     waves = np.stack(list(stems.values()), axis=1)
     assert np.abs(records["stems"] / 32767 - waves).max() <= 0.5 / 32767 + 1e-7
 

@@ -181,6 +181,7 @@ def midi_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sources, "read_midi", lambda path: path)
     monkeypatch.setattr(sources, "grid_of", lambda score: None)
     monkeypatch.setattr(sources, "chords_of", lambda score, grid: ())
+    monkeypatch.setattr(sources, "notes_of", lambda score: {})
     monkeypatch.setattr(sources, "render_midi", lambda *args, bends: {"drums": np.ones(10, np.float32)})
     return tmp_path
 

@@ -74,6 +74,7 @@ def test_shapes_and_types(songs: list[StoredSong]) -> None:
     found = {key: (tuple(value.shape), value.dtype) for key, value in window.items()}
     assert found == {
         "codes": ((2, 40), torch.int64),
+        "notes": ((40,), torch.int64),
         "mix_power": ((108, 50), torch.float32),
         "mix_present": ((), torch.bool),
         "beats": ((10, 50), torch.float32),

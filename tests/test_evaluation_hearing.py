@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from gigmate.data.windows import StoredSong
 from gigmate.errors import InputError
 from gigmate.evaluation.bootstrap import interval
 from gigmate.evaluation.hearing.report import write_listening_report
-from gigmate.evaluation.hearing.scores import WindowLoss, per_song, rises, window_losses
+from gigmate.evaluation.hearing.scores import per_song, rises, window_losses
 from gigmate.evaluation.hearing.transpose import mel_centres_hz, transpose_power
 from gigmate.evaluation.hearing.windows import WINDOW_S, HeardWindow, draw_windows, is_pitched
 from gigmate.model.conditions import StepConditions
@@ -96,9 +97,7 @@ def judged(windows: list[HeardWindow], expects: Callable[[StepConditions], Tenso
         losses += window_losses(
             as_model(model),
             [
-                HeardWindow(
-                    window.song, window.group, window.instrument, np.stack([delayed, own]), window.mixes, window.grids
-                )
+                replace(window, codes=np.stack([delayed, own])),
             ],
         )
     found: dict[tuple[str, str], list[float]] = {}
@@ -219,9 +218,7 @@ def test_songs_count_alike_and_the_report_has_every_figure(windows: list[HeardWi
     assert "| mix transposed | given |" in text
     figures = json.loads((tmp_path / "scores.json").read_text())
     assert set(figures) >= {f"mix_shifted/grid_none/L{frames:+d}" for frames in (-25, 0, 50)}
-    doubled = [
-        WindowLoss(x.window, x.deception, x.lookahead, x.per_codebook) for x in losses if x.window.song != "song-0"
-    ]
+    doubled = [loss for loss in losses if loss.window.song != "song-0"]
     assert per_song(doubled + doubled).tolist() == per_song(doubled).tolist()
     assert is_pitched("bass")
     assert not is_pitched("drums")

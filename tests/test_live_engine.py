@@ -16,11 +16,13 @@ from gigmate.codec.base import Codec
 from gigmate.errors import UsageError
 from gigmate.generation.sampler import TopK
 from gigmate.live.decoding import SeparateDecoder, slot_decoder
-from gigmate.live.engine import Engine, silent_codes
+from gigmate.live.engine import Engine, silent_streams
 from gigmate.live.frames import FrameRequest, SlotSettings, SlotsFull
 from gigmate.live.hearing import Hearing
 from gigmate.model.conditions import FrameConditions, step_conditions
 from gigmate.model.pattern import delay
+from gigmate.model.streams import codes_of
+from gigmate.music.note_codes import REST
 from gigmate.performance import Take
 from gigmate.stopwatch import Stopwatch
 
@@ -31,6 +33,12 @@ DRUMS = SlotSettings("drums", L, seed=3)
 @pytest.fixture(scope="module")
 def player() -> Accompanist:
     return tiny_player()
+
+
+@pytest.fixture(scope="module")
+def writer() -> Accompanist:
+    """One that writes notes."""
+    return tiny_player(writes_notes=True)
 
 
 @pytest.fixture
@@ -48,7 +56,9 @@ def offline(player: Accompanist, settings: SlotSettings, mix: np.ndarray) -> np.
         num_candidates=1,
     )
     power = player.hear(torch.from_numpy(mix.reshape(1, 1, -1)))
-    return player.play_codes(len(mix) - L, take, Stopwatch(), power=power, grid=GRID)[0].numpy()
+    return codes_of(player.play(len(mix) - L, take, Stopwatch(), power=power, grid=GRID), player.model.config)[
+        0
+    ].numpy()
 
 
 @pytest.mark.parametrize(
@@ -62,6 +72,25 @@ def test_one_slot_plays_what_is_made_offline_token_for_token(
     played = Part(engine, settings).play(*calls(mix, L)).codes
     whole = NUM_FRAMES - L - 3  # the beats beyond the end of the piece are unknown offline
     assert np.array_equal(played[:, :whole], offline(player, settings, mix)[:, :whole])
+
+
+def test_one_that_writes_notes_plays_what_it_makes_offline(writer: Accompanist) -> None:
+    mix, engine = noise(NUM_FRAMES), Engine(writer, 1)
+    played = Part(engine, DRUMS).play(*calls(mix, L)).codes
+    assert played.shape[0] == writer.codec.spec.num_codebooks
+    whole = NUM_FRAMES - L - 3
+    assert np.array_equal(played[:, :whole], offline(writer, DRUMS, mix)[:, :whole])
+
+
+def test_one_that_writes_notes_rests_while_it_is_laid_out(writer: Accompanist) -> None:
+    engine = Engine(writer, 1)
+    rests = silent_streams(writer)
+    assert rests.shape[0] == writer.codec.spec.num_codebooks + 1
+    assert (rests[0] == REST).all()
+    requests = [replace(request, is_laid_out=index >= 10) for index, request in enumerate(calls(noise(40), L))]
+    laid_out = Part(engine, DRUMS).play(*requests).codes[:, 10:]
+    assert laid_out.shape[1] > 20
+    assert (laid_out == rests[1:, -1:].numpy()).all()
 
 
 def test_waves_are_the_decoded_frames_late_by_the_codecs_latency(player: Accompanist, engine: Engine) -> None:
@@ -163,7 +192,7 @@ def test_who_is_laid_out_is_silent_after_the_delay_and_remembers_it(player: Acco
         replace(request, is_laid_out=start <= index < stop) for index, request in enumerate(calls(noise(NUM_FRAMES), L))
     ]
     part, free = Part(engine, DRUMS).play(*requests), Part(engine, DRUMS).play(*calls(noise(NUM_FRAMES), L))
-    silence = silent_codes(player)[:, -1:].numpy()
+    silence = silent_streams(player)[:, -1:].numpy()
     assert np.array_equal(
         part.codes[:, start : stop - delay_frames], np.repeat(silence, stop - start - delay_frames, 1)
     )
@@ -219,7 +248,7 @@ def test_frames_that_were_held_back_are_heard_together(player: Accompanist) -> N
 
 
 def test_density_moves_the_share_of_silence(player: Accompanist, engine: Engine) -> None:
-    quiet = silent_codes(player)[0, -1].item()
+    quiet = silent_streams(player)[0, -1].item()
     shares = []
     for density in (-1.0, -0.5, 1.0):
         codes = Part(engine, replace(DRUMS, density=density, guidance=1.0)).play(*calls(noise(120), L)).codes

@@ -14,6 +14,7 @@ from reporting import Report
 from gigmate.accompanist import Accompanist
 from gigmate.live.engine import Engine
 from gigmate.live.frames import FrameRequest, SlotSettings
+from gigmate.model.streams import codes_of
 from gigmate.music.band import compose, render_song
 from gigmate.music.grid import BeatGrid
 from gigmate.performance import Take, hearing_gain
@@ -49,7 +50,9 @@ def test_live_is_offline_token_for_token(
 ) -> None:
     power = player.hear(torch.from_numpy(mix.reshape(1, 1, -1)))
     take, num_frames = Take(DRUMS.instrument, L / RATE, DRUMS.seed, DRUMS.guidance), len(mix) - L
-    offline = player.play_codes(num_frames, take, Stopwatch(), power=power, grid=GRID)[0].numpy()
+    offline = codes_of(player.play(num_frames, take, Stopwatch(), power=power, grid=GRID), player.model.config)[
+        0
+    ].numpy()
     whole = num_frames - 3  # the beats beyond the end of the piece are unknown offline
     differing = int((alone.codes[:, :whole] != offline[:, :whole]).any(axis=0).sum())
     report("p16_live_engine_frames_unlike_offline", differing, "frames")

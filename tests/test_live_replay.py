@@ -23,6 +23,7 @@ from gigmate.live.replay import main, replay
 from gigmate.live.scheduler import Schedule
 from gigmate.live.settings import SessionSettings
 from gigmate.live.stage import Stage
+from gigmate.model.streams import codes_of
 from gigmate.music.grid import BeatGrid
 from gigmate.performance import Take
 from gigmate.stopwatch import Stopwatch
@@ -190,7 +191,7 @@ def offline(player: Accompanist, settings: SessionSettings, mix: np.ndarray, lag
     take = Take(settings.instrument, -lag / 50, settings.seed, settings.guidance, TopK(100, settings.temperature))
     power = player.hear(torch.from_numpy(mix)[None, None])
     num_frames = power.shape[2] + lag
-    return player.play_codes(num_frames, take, Stopwatch(), power=power, grid=GRID)[0].numpy()
+    return codes_of(player.play(num_frames, take, Stopwatch(), power=power, grid=GRID), player.model.config)[0].numpy()
 
 
 def check_live_is_offline(player: Accompanist, folder: Path, wave: np.ndarray, settings: SessionSettings) -> int:

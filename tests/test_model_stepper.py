@@ -42,7 +42,7 @@ def step_through(model: AccompanimentLM, stepper: Stepper | None, guidance: Guid
         now = rows_of(conditions.at(slice(s, s + 1)), num_rows)
         before, rows = previous[:num_rows, :, s], guidance.repeat(active)
         if stepper is not None:
-            logits = stepper.logits(before, now, guidance, cache, rows)
+            logits = stepper.logits(guidance.repeat(before), now, guidance, cache, rows)
         else:
             logits = model(guidance.repeat(before)[:, :, None], guidance.expand(now), cache, rows)[:, :, 0]
         out.append(logits[rows])

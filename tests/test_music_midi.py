@@ -11,7 +11,7 @@ import pytest
 from reporting import Report
 
 from gigmate.errors import InputError
-from gigmate.music.band.song import Note, Song
+from gigmate.music.band.song import Note
 from gigmate.music.grid import BeatGrid
 from gigmate.music.midi import grid_of, read_midi, seconds_of
 from gigmate.music.midi_bytes import clean_midi
@@ -232,10 +232,7 @@ def test_a_written_song_reads_back_with_its_notes_and_grid(tmp_path: Path, first
     grid = BeatGrid(beats, np.arange(31) % 3 == 0, 3)
     drums = tuple(Note(first_beat_s + 0.21 * i, 0.1, 36, 100) for i in range(20))
     bass = tuple(Note(first_beat_s + 0.5 * i, 0.45, 40 + i, 80) for i in range(10))
-    song = Song(
-        0, 16.0, "plain", 0, "major", 120.0, 3, 0.5, 0, (), (), {"drums": drums, "bass": bass}, {}, grid
-    )  # fmt: skip
-    write_midi(song, tmp_path / "song.mid")
+    write_midi({"drums": drums, "bass": bass}, grid, tmp_path / "song.mid")
     assert [p.name for p in tmp_path.iterdir()] == ["song.mid"]
     score = read_midi(tmp_path / "song.mid")
     assert {(t.name, t.is_drum, t.program) for t in score.tracks} == {("drums", True, 0), ("bass", False, 33)}

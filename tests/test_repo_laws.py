@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "codec": _LOW | {"audio", "device"},
     "music": _LOW | {"audio"},
     "model": {"base"},
-    "generation": {"base", "model"},
+    "generation": {"base", "model", "music"},
     "data": _LOW | {"audio", "music", "codec", "device", "registry"},
     "checkpoint": _LOW | {"model", "codec"},
     "training": _LOW

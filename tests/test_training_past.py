@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gigmate.training.past import MAX_SHARE, SPAN_FRAMES, covered, hide_spans
+from gigmate.training.past import MAX_SHARE, SPAN_FRAMES, covered, hide_first, hide_spans
 
 
 def test_spans_cover_what_an_obvious_loop_covers() -> None:
@@ -30,3 +30,15 @@ def test_the_share_of_rows_is_kept(share: float, expected: bool) -> None:
     torch.manual_seed(0)
     hidden = hide_spans(torch.zeros(50, 2, 40 * SPAN_FRAMES[1], dtype=torch.int64), 8, share) == 8
     assert bool(hidden.any()) is expected
+
+
+def test_the_first_frames_are_hidden_in_a_share_of_the_rows() -> None:
+    torch.manual_seed(0)
+    codes = torch.randint(0, 8, (400, 1, 50))
+    hidden = hide_first(codes, 8, share=0.25)
+    is_hidden = (hidden == 8)[:, 0]
+    assert 0.2 < is_hidden.any(dim=1).float().mean() < 0.3
+    assert torch.equal(is_hidden, is_hidden.cummin(dim=1).values)  # nothing is hidden after what is known
+    assert is_hidden.all(dim=1).any() or is_hidden.sum(dim=1).max() > 40
+    assert torch.equal(hidden.masked_fill(is_hidden[:, None], 0), codes.masked_fill(is_hidden[:, None], 0))
+    assert torch.equal(hide_first(codes, 8, share=0.0), codes)

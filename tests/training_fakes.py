@@ -56,6 +56,7 @@ class ToyWindows(Dataset[TokenWindow]):
         power = torch.stack([((tune >> band) & 1).float() for band in range(D)])
         return {
             "codes": torch.stack([tune[:T], (tune[:T] + 1) % V]),
+            "notes": torch.full((T,), V),
             "mix_power": power * torch.nan if index in self.bad else power,
             "mix_present": torch.tensor(True),
             "beats": torch.rand(G, T, generator=generator),

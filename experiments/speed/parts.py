@@ -30,22 +30,22 @@ def players(player: Accompanist) -> dict[str, Callable[[], object]]:
     now, draws = conditions_of(model, 1), row_generators(0, 1)
     for _ in range(_PAST):
         generator.step(now, draws)
-    previous, cache = torch.zeros(1, config.num_codebooks, dtype=torch.int64), model.new_cache(2)
-    expanded, doubled = guidance.expand(now), guidance.repeat(previous)[:, :, None]
-    logits, stream = torch.randn(2, config.num_codebooks, config.codebook_size), player.codec.stream()
-    codes = previous[:, :, None]
+    previous, cache = torch.zeros(1, config.num_streams, dtype=torch.int64), model.new_cache(2)
+    expanded, doubled = guidance.expand(now), guidance.repeat(previous)
+    logits, stream = torch.randn(2, config.num_streams, config.codebook_size), player.codec.stream()
+    codes = previous[:, : config.num_codebooks, None]
 
     def step_model() -> object:
         if model.stepper is None:
-            return model(doubled, expanded, cache)
-        return model.stepper.logits(previous, now, guidance, cache, None)
+            return model(doubled[:, :, None], expanded, cache)
+        return model.stepper.logits(doubled, now, guidance, cache, None)
 
     for _ in range(_PAST):
         step_model()
     return {
         "whole frame": lambda: generator.step(now, draws),
         "model": step_model,
-        "guidance and draw": lambda: sampler(guidance.blend(logits), draw_uniform(draws, config.num_codebooks)),
+        "guidance and draw": lambda: sampler(guidance.blend(logits), draw_uniform(draws, config.num_streams)),
         "codec: decode a frame": lambda: stream.decode(codes),
     }
 

@@ -12,14 +12,18 @@ from torch import Tensor
 
 from experiments.speed.report import write
 from gigmate.accompanist import Accompanist
+from gigmate.data.sources import as_array
+from gigmate.data.windows import notes_ahead
 from gigmate.evaluation.tables import Row, markdown
 from gigmate.generation.guidance import Guidance
 from gigmate.model.conditions import FrameConditions, StepConditions, step_conditions
 from gigmate.model.lm import AccompanimentLM, shift_steps
 from gigmate.model.losses import token_losses
 from gigmate.model.stepper import Stepper
+from gigmate.model.streams import streams_of
 from gigmate.music.band import compose, render_song
 from gigmate.music.instruments import INSTRUMENTS
+from gigmate.music.note_codes import note_codes
 
 _FIRST_SEED, _NUM_SONGS, _SECONDS, _LOOKAHEAD = 4_000_100, 8, 20.0, -10
 _STEMS = ("drums", "bass")
@@ -27,7 +31,7 @@ _STEMS = ("drums", "bass")
 
 def material(player: Accompanist) -> tuple[Tensor, StepConditions]:
     """Steps [B, K, S] of held-out stems, and their conditions: live, 0.2 s behind, with the true grid."""
-    codes, frames, rate = [], [], player.codec.spec.sample_rate
+    codes, notes, frames, rate = [], [], [], player.codec.spec.sample_rate
     for number in range(_NUM_SONGS):
         song = compose(_FIRST_SEED + number, _SECONDS)
         stems, name = render_song(song, rate), _STEMS[number % len(_STEMS)]
@@ -35,13 +39,16 @@ def material(player: Accompanist) -> tuple[Tensor, StepConditions]:
         mix = torch.from_numpy(np.sum([wave for other, wave in stems.items() if other != name], axis=0)[None, None])
         codes.append(player.codec.encode(stem))
         num_frames = codes[-1].shape[2]
+        played = note_codes(as_array(song.notes[name]), name, num_frames + 1, player.codec.spec.frame_rate)
+        notes.append(torch.from_numpy(notes_ahead(played, num_frames, player.model.config.special_id)))
         beats = song.grid.features(num_frames, player.codec.spec.frame_rate)
         power = player.features.analyse(mix)[..., :num_frames]
         frames.append((power, torch.from_numpy(beats)[None], torch.tensor([INSTRUMENTS.index(name)])))
     power, beats, instruments = (torch.cat(parts) for parts in zip(*frames, strict=True))
     present, lookahead = torch.ones(_NUM_SONGS, dtype=torch.bool), torch.full((_NUM_SONGS,), _LOOKAHEAD)
     pattern = player.model.config.build_pattern()
-    steps = pattern.interleave(torch.cat(codes), player.model.config.special_id)
+    config = player.model.config
+    steps = pattern.interleave(streams_of(torch.cat(codes), config, torch.stack(notes)), config.special_id)
     conditions = FrameConditions(power, present, beats, instruments, lookahead)
     return steps, step_conditions(conditions, pattern, steps.shape[2])
 

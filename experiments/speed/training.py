@@ -55,6 +55,7 @@ def module_of(data: TokenData, dim: int, num_layers: int, num_heads: int) -> LMM
         mix_features=data.num_features,
         min_lookahead_frames=data.min_lookahead_frames,
         max_lookahead_frames=data.max_lookahead_frames,
+        writes_notes=True,
     )
     return LMModule(shape, spec, lambda groups: torch.optim.AdamW(groups, lr=1e-4), lambda _: 1.0)
 

@@ -47,6 +47,7 @@ _MODEL = _group(
     num_heads=Int(1, 256),
     window=Int(1, 65_536, help="frames of the past that are seen"),
     dropout=Float(0, 0.9),
+    writes_notes=Bool(),
 )
 _PATTERN = _group(
     "pattern",
@@ -109,6 +110,7 @@ _MODULE = _group(
     condition_dropout=_SHARE,
     beat_dropout=_SHARE,
     past_dropout=_SHARE,
+    notes_dropout=_SHARE,
     harmony_weight=Float(0, 100),
     codebook_weights=Many(Float(0, 100), 1, 64, optional=True),
     sample_every_steps=_NUM_STEPS,
@@ -221,6 +223,7 @@ _GENERATE: Rules = {
     "lookahead_s": Float(-10, 10, optional=True, help="how far ahead it hears; null: the largest that was trained"),
     "guidance_scale": Float(0, 20, help="how strictly it follows the song; 1: as trained"),
     "num_candidates": Int(1, 64, help="ways to go on that are tried, the one that fits the chords best is kept"),
+    "chord_strength": Float(0, 20, help="how much notes are favoured that fit the chord"),
     "seed": _SEED,
     "max_seconds": Float(0.1, 36_000, help="refuse longer songs"),
     "force": _FORCE,
@@ -235,6 +238,7 @@ _EVALUATE: Rules = {
     "beats": Choice(("track", "true", "none"), help="what the model is told of the beats"),
     "guidance_scale": Float(0, 20, help="how strictly it follows the song; 1: as trained"),
     "num_candidates": Int(1, 64, help="ways to go on that are tried, the one that fits the chords best is kept"),
+    "chord_strength": Float(0, 20, help="how much notes are favoured that fit the chord"),
     "encoder": Text("a file", optional=True, help="the judge of fit; null: the one that ships"),
     "ckpt": _CKPT,
     "out": Text("a folder", optional=True, help="where the report goes; null: runs/evaluate/<what>"),

@@ -1,6 +1,5 @@
 """From stems to records: the two kinds of shards."""
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,10 +8,11 @@ from numpy.typing import NDArray
 
 from gigmate.codec.base import Codec
 from gigmate.codec.features import NUM_FEATURES, MixFeatures
-from gigmate.data.song import StemWaves
+from gigmate.data.song import ALL, SongAudio, StemWaves
 from gigmate.data.store import Recipe
-from gigmate.music.chords import Chord, frame_harmony
-from gigmate.music.grid import BEAT_FEATURES, BeatGrid
+from gigmate.music.chords import frame_harmony
+from gigmate.music.grid import BEAT_FEATURES
+from gigmate.music.note_codes import note_codes, unknown_notes
 from gigmate.stopwatch import Stopwatch
 
 AUDIO_SAMPLE_RATE = 24_000
@@ -30,10 +30,10 @@ class Encoder(Protocol):
         """What the records are."""
         ...
 
-    def encode(
-        self, stems: StemWaves, grid: BeatGrid | None, chords: Sequence[Chord], stopwatch: Stopwatch
-    ) -> NDArray[Any]:
-        """Records [T or N] of `recipe.record(len(stems))`, columns in the order of `stems`."""
+    def encode(self, stems: StemWaves, song: SongAudio, stopwatch: Stopwatch) -> NDArray[Any]:
+        """Records [T or N] of `recipe.record(len(stems))`, columns in the order of `stems`, which are
+        the song's; of the song itself its beats, chords and notes count.
+        """
         ...
 
 
@@ -42,10 +42,8 @@ class AudioEncoder:
 
     recipe = Recipe("audio", AUDIO_SAMPLE_RATE)
 
-    def encode(
-        self, stems: StemWaves, grid: BeatGrid | None, chords: Sequence[Chord], stopwatch: Stopwatch
-    ) -> NDArray[Any]:
-        """See `Encoder`; beats and chords aren't kept."""
+    def encode(self, stems: StemWaves, song: SongAudio, stopwatch: Stopwatch) -> NDArray[Any]:
+        """See `Encoder`; beats, chords and notes aren't kept."""
         with stopwatch.part("quantize"):
             waves = np.stack(list(stems.values()), axis=1)
             records = np.zeros(len(waves), self.recipe.record(len(stems)))
@@ -54,7 +52,7 @@ class AudioEncoder:
 
 
 class TokenEncoder:
-    """Codes of every stem and of their sum, power features and activity of every stem, beats and harmony.
+    """Codes and notes of every stem and of their sum, power features and activity of every stem, beats and harmony.
 
     Raises:
         ValueError: a codec whose codes don't fit 16 bits.
@@ -68,9 +66,7 @@ class TokenEncoder:
         self.features = MixFeatures(spec.sample_rate, spec.hop)
         self.recipe = Recipe("tokens", spec.sample_rate, spec, NUM_FEATURES, BEAT_FEATURES)
 
-    def encode(
-        self, stems: StemWaves, grid: BeatGrid | None, chords: Sequence[Chord], stopwatch: Stopwatch
-    ) -> NDArray[Any]:
+    def encode(self, stems: StemWaves, song: SongAudio, stopwatch: Stopwatch) -> NDArray[Any]:
         """See `Encoder`."""
         waves = np.stack([*stems.values(), np.sum(list(stems.values()), axis=0)]).astype(np.float32)
         num_frames = self.spec.num_frames(waves.shape[1])
@@ -85,10 +81,19 @@ class TokenEncoder:
             frames_s = self.spec.hop / self.spec.sample_rate
             for i, wave in enumerate(waves):
                 records["active"][:, i] = active_frames(wave, self.spec.hop, round(ACTIVE_HOLD_S / frames_s))
-        if grid is not None:
-            records["beats"] = grid.features(num_frames, self.spec.frame_rate).T
-        records["root"], records["tones"] = frame_harmony(chords, num_frames, self.spec.frame_rate)
+        if song.grid is not None:
+            records["beats"] = song.grid.features(num_frames, self.spec.frame_rate).T
+        records["root"], records["tones"] = frame_harmony(song.chords, num_frames, self.spec.frame_rate)
+        for i, instrument in enumerate([*stems, ALL]):
+            records["notes"][:, i] = self._notes(song, instrument, num_frames)
         return records
+
+    def _notes(self, song: SongAudio, instrument: str, num_frames: int) -> NDArray[np.int16]:
+        """[T]; what the whole band plays is written as what its drums play."""
+        written = "drums" if instrument == ALL else instrument
+        if written not in song.notes:
+            return unknown_notes(num_frames)
+        return note_codes(song.notes[written], written, num_frames, self.spec.frame_rate)
 
     @torch.inference_mode()
     def _codes(self, wave: NDArray[np.float32]) -> NDArray[np.int64]:

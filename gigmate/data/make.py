@@ -94,7 +94,7 @@ def _made(job: Job, entry: SongEntry, encoder: Encoder) -> Made:
     with stopwatch.part("source"):
         song = job.source.load(entry, rate)
         stems = conform(song.stems, rate)
-    records = encoder.encode(stems, song.grid, song.chords, stopwatch)
+    records = encoder.encode(stems, song, stopwatch)
     with stopwatch.part("write"):
         num_bytes, sha256 = write_shard(Path(job.folder), entry.song_id, records)
         card = SongCard(

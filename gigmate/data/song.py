@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from gigmate.errors import InputError
 from gigmate.music.chords import Chord
 from gigmate.music.grid import BeatGrid
 from gigmate.music.instruments import INSTRUMENTS
+from gigmate.music.note_codes import Notes
 
 ALL = "all"
 """The instrument that is the whole band: the sum of the stems, made in preparation, never by a source."""
@@ -56,6 +57,7 @@ class SongAudio:
         split: where it belongs by its source; None: decided by group.
         licence: under which terms its sound may be used.
         chords: its harmony, as far as known, on the same clock.
+        notes: by instrument, as far as known, on the same clock.
     """
 
     stems: StemWaves
@@ -64,6 +66,7 @@ class SongAudio:
     split: str | None = None
     licence: str = "unknown"
     chords: Sequence[Chord] = ()
+    notes: Mapping[str, Notes] = field(default_factory=dict)
 
 
 class SongSource(Protocol):

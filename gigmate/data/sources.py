@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,9 +14,11 @@ from gigmate.data.meta import SongMeta, read_meta, stem_instrument
 from gigmate.data.song import SongAudio, SongEntry, digest_of, file_digest, make_song_id
 from gigmate.errors import InputError
 from gigmate.music.band import compose, render_song
+from gigmate.music.band.song import Note
 from gigmate.music.grid import BeatGrid
-from gigmate.music.midi import grid_of, read_midi
+from gigmate.music.midi import grid_of, notes_of, read_midi
 from gigmate.music.midi_chords import chords_of
+from gigmate.music.note_codes import Notes
 from gigmate.music.soundfont import Bends, render_midi
 from gigmate.music.tracker import track_beats
 
@@ -61,7 +63,10 @@ class PracticeSource:
         """Compose and render one."""
         song = compose(int(entry.reference), self.seconds)
         group = f"practice:{song.group}"
-        return SongAudio(render_song(song, sample_rate), song.grid, group, licence="generated", chords=song.chords)
+        notes = {player: as_array(played) for player, played in song.notes.items()}
+        return SongAudio(
+            render_song(song, sample_rate), song.grid, group, licence="generated", chords=song.chords, notes=notes
+        )
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ class MidiSource:
         stems = render_midi(score, self.soundfont, sample_rate, bends=self.bends)
         licence = self._rows().get(entry.reference, {}).get("licence") or "unknown"
         grid = grid_of(score)
-        return SongAudio(stems, grid, *self.group(entry), licence, chords_of(score, grid))
+        return SongAudio(stems, grid, *self.group(entry), licence, chords_of(score, grid), notes_of(score))
 
     def group(self, entry: SongEntry) -> tuple[str, str | None]:
         """What the index says; without it every file is a group of its own."""
@@ -207,6 +212,12 @@ class StemSource:
         files = sorted(p for p in folder.iterdir() if _is_audio(p) or p.name in ("meta.json", _BEATS_FILE))
         contents = [(path.name, file_digest(path)) for path in files]
         return SongEntry(make_song_id(reference), reference, digest_of("stems", contents))
+
+
+def as_array(notes: Sequence[Note]) -> Notes:
+    """The band's notes as `note_codes` takes them."""
+    rows = [(note.onset_s, note.onset_s + note.duration_s, note.pitch) for note in notes]
+    return np.array(rows, np.float64).reshape(-1, 3)
 
 
 def _is_audio(path: Path) -> bool:

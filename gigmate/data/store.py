@@ -27,7 +27,7 @@ from gigmate.data.song import SPLITS
 from gigmate.errors import InputError
 from gigmate.files.atomic import write_bytes
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST, RECIPE, QUARANTINE, SONGS = "manifest.json", "recipe.json", "quarantine.jsonl", "songs"
 _SAFE_ID = re.compile(r"[a-z0-9_-]{1,100}")
 _AGAIN = "run prepare.py again"
@@ -63,14 +63,16 @@ class Recipe:
     def record(self, num_stems: int) -> np.dtype[Any]:
         """The type of one record of a song with `num_stems` stems.
 
-        Tokens, per frame: `codes` [I + 1, K] and `active` [I + 1] (the last one is the full mix), `power` [I, D] of
-        the stems, `beats` [G], `root` and `tones` of the harmony (`frame_harmony`). Audio, per sample: `stems` [I].
+        Tokens, per frame: `codes` [I + 1, K], `notes` [I + 1] (`note_codes`) and `active` [I + 1] (the last one is the
+        full mix), `power` [I, D] of the stems, `beats` [G], `root` and `tones` of the harmony (`frame_harmony`).
+        Audio, per sample: `stems` [I].
         """
         if self.codec is None:
             return np.dtype([("stems", "<i2", (num_stems,))])
         return np.dtype(
             [
                 ("codes", "<i2", (num_stems + 1, self.codec.num_codebooks)),
+                ("notes", "<i2", (num_stems + 1,)),
                 ("active", "|u1", (num_stems + 1,)),
                 ("power", "<f2", (num_stems, self.mix_features)),
                 ("beats", "<f4", (self.beat_features,)),

@@ -23,7 +23,7 @@ from gigmate.data.song import ALL
 from gigmate.data.store import Recipe, SongCard, open_shard
 from gigmate.errors import InputError
 from gigmate.music.instruments import INSTRUMENTS
-from gigmate.pitch import NO_ROOT, NUM_PITCH_CLASSES
+from gigmate.pitch import NO_ROOT, NUM_PITCH_CLASSES, UNKNOWN_NOTES
 
 WindowKey = tuple[int, int]
 """(epoch, index in the epoch)."""
@@ -74,6 +74,7 @@ TokenWindow = dict[str, Tensor]
 """One example, or, with a leading batch axis on every tensor, a batch of them:
 
     codes        [K, T] int64, of the stem
+    notes        [T] int64, note code of the *next* frame of the stem: notes are written before they sound; V: unknown
     mix_power    [D, T + ahead] float32, linear power features: frame t sounds together with stem frame t
     mix_present  [] bool; False: there is nothing to hear, mix_power is zero
     beats        [G, T + ahead] float32; zeros: no grid
@@ -146,6 +147,8 @@ class TokenWindows(Dataset[TokenWindow]):
         """
         rng = np.random.default_rng([self.seed, *key])
         song, target, records = self._draw_target(rng)
+        codec = song.recipe.codec
+        assert codec is not None  # tokens have one
         num_frames, names = self.config.num_frames, (*song.card.instruments, ALL)
         weights = self._draw_mix(rng, records["active"][:, :-1].max(axis=0) > 0, target)
         num_ahead = num_frames + self.config.ahead_frames
@@ -161,6 +164,7 @@ class TokenWindows(Dataset[TokenWindow]):
         lookahead = int(rng.integers(self.config.min_lookahead_frames, self.config.max_lookahead_frames + 1))
         return {
             "codes": torch.from_numpy(records["codes"][:num_frames, target].T.astype(np.int64)),
+            "notes": torch.from_numpy(notes_ahead(records["notes"][:, target], num_frames, codec.codebook_size)),
             "mix_power": torch.from_numpy(np.ascontiguousarray(power.T)),
             "mix_present": torch.tensor(bool(weights)),
             "beats": torch.from_numpy(np.ascontiguousarray(beats.T)),
@@ -208,3 +212,10 @@ class TokenWindows(Dataset[TokenWindow]):
         limit = self.config.max_gain_db
         gains_db = rng.uniform(-limit, limit, count) + rng.uniform(-limit, limit)
         return dict(zip(chosen.tolist(), (10 ** (gains_db / 10)).tolist(), strict=True))
+
+
+def notes_ahead(notes: NDArray[np.int16], num_frames: int, unknown: int) -> NDArray[np.int64]:
+    """The note code of the frame after each of `num_frames` frames; `unknown` where nobody knows it."""
+    following = notes[1 : num_frames + 1].astype(np.int64)
+    ahead = np.pad(following, (0, num_frames - len(following)), constant_values=UNKNOWN_NOTES)
+    return np.where(ahead == UNKNOWN_NOTES, unknown, ahead)

@@ -15,6 +15,7 @@ from gigmate.evaluation.tables import Row, write_csv, write_report
 from gigmate.model.conditions import FrameConditions, step_conditions
 from gigmate.model.lm import AccompanimentLM, shift_steps
 from gigmate.model.losses import token_losses
+from gigmate.model.streams import streams_of
 from gigmate.music.grid import BeatGrid
 from gigmate.music.instruments import INSTRUMENTS
 from gigmate.performance import Take
@@ -93,7 +94,7 @@ def past_losses(player: Accompanist, songs: list[Song]) -> tuple[float, float]:
 def _loss_after(model: AccompanimentLM, codes: Codes, beats: torch.Tensor, past_frames: int) -> float:
     config, batch = model.config, len(codes)
     pattern = config.build_pattern()
-    steps = pattern.interleave(codes, config.special_id)
+    steps = pattern.interleave(streams_of(codes, config), config.special_id)
     conditions = FrameConditions(
         mix_power=torch.zeros(batch, config.mix_features, 0),
         mix_present=torch.zeros(batch, dtype=torch.bool),

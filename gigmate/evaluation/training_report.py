@@ -12,6 +12,7 @@ from gigmate.files.atomic import atomic_file
 
 _TABLE = "validation.csv"
 _LOOKAHEAD = re.compile(r"valid/true_(minus|plus)?(\d+)$")
+_MOST_BOOKS = 32
 
 
 def write_training_report(run: Path, out: Path) -> Path:
@@ -40,19 +41,25 @@ def write_training_report(run: Path, out: Path) -> Path:
 
 
 def _by_codebook(last: dict[str, str]) -> list[Row]:
-    rows, k = [], 0
-    while f"valid/loss_k{k}" in last:
-        loss, entropy = float(last[f"valid/loss_k{k}"]), float(last[f"valid/unigram_entropy_k{k}"])
+    rows = []
+    for stream, what in _streams(last).items():
+        loss, entropy = float(last[f"valid/loss_{stream}"]), float(last[f"valid/unigram_entropy_{stream}"])
         rows.append(
             {
-                "what": f"codebook {k + 1}",
+                "what": what,
                 "loss": f"{loss:.3f}",
                 "anchor": f"{entropy:.3f} unigram entropy",
                 "better by": f"{entropy - loss:.3f}",
             }
         )
-        k += 1
     return rows
+
+
+def _streams(last: dict[str, str]) -> dict[str, str]:
+    """What the model writes, by column: the notes if it writes any, and the codebooks."""
+    books = [k for k in range(_MOST_BOOKS) if f"valid/loss_k{k}" in last]
+    notes = {"notes": "notes"} if "valid/loss_notes" in last else {}
+    return notes | {f"k{k}": f"codebook {k + 1}" for k in books}
 
 
 def _by_lookahead(last: dict[str, str]) -> list[Row]:
@@ -77,11 +84,9 @@ def _draw(history: list[dict[str, str]], path: Path) -> None:
     FigureCanvasAgg(figure)
     by_codebook, by_mix = figure.subplots(1, 2)
     steps = [int(row["step"]) for row in history]
-    k = 0
-    while f"valid/loss_k{k}" in history[-1]:
-        line = by_codebook.plot(steps, _column(history, f"valid/loss_k{k}"), label=f"codebook {k + 1}")[0]
-        by_codebook.axhline(float(history[-1][f"valid/unigram_entropy_k{k}"]), ls=":", color=line.get_color())
-        k += 1
+    for stream, what in _streams(history[-1]).items():
+        line = by_codebook.plot(steps, _column(history, f"valid/loss_{stream}"), label=what)[0]
+        by_codebook.axhline(float(history[-1][f"valid/unigram_entropy_{stream}"]), ls=":", color=line.get_color())
     by_codebook.set(title="loss per codebook (dotted: unigram entropy)", xlabel="step", ylabel="nats per code")
     by_codebook.legend()
     for key in history[-1]:

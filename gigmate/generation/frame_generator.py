@@ -28,6 +28,7 @@ class FrameGenerator:
         batch: B.
         guidance: how strongly conditions are followed.
         max_chunk: steps that a prefill feeds at once.
+        chord_strength: how much notes are favoured that fit the chord, if the model writes notes (`ChordBias`).
 
     Raises:
         ValueError: the model is in training mode, its pattern can't be streamed, or what `RowControls` say doesn't fit.
@@ -41,10 +42,13 @@ class FrameGenerator:
         batch: int = 1,
         guidance: Guidance | None = None,
         max_chunk: int = 64,
+        chord_strength: float = 0.0,
     ) -> None:
         self.pattern = model.config.build_pattern()
         self._special_id = model.config.special_id
-        self._decoder = StepDecoder(model, sampler, batch=batch, guidance=guidance, max_chunk=max_chunk)
+        self._decoder = StepDecoder(
+            model, sampler, batch=batch, guidance=guidance, max_chunk=max_chunk, chord_strength=chord_strength
+        )
         self._line = DelayLine(self.pattern, self._special_id, batch, self._decoder.device)
         self._offsets = torch.tensor(self.pattern.offsets)
         self._prompt_rest = torch.full((batch, self.pattern.num_codebooks, 0), FREE)

@@ -27,6 +27,7 @@ def generate(
     seed: int = 0,
     guidance_scale: float = 1.0,
     beats_guidance_scale: float | None = None,
+    chord_strength: float = 0.0,
     prompt: Codes | None = None,
     audition: Audition | None = None,
     progress: Progress | None = None,
@@ -41,18 +42,19 @@ def generate(
         seed: each row of the batch draws from a generator of its own, made from `seed` and its number.
         guidance_scale: how strongly the conditions are followed; 1 as in training.
         beats_guidance_scale: the same for the beat grid, if it is to differ.
-        prompt: [B, K, T_past] the stem's own past to go on from, T_past <= num_frames.
+        chord_strength: how much notes are favoured that fit the chord, if the model writes notes (`ChordBias`).
+        prompt: [B, K, T_past] the stem's own past to go on from, T_past <= num_frames; unknown notes: the special id.
         audition: search for a stem that fits better; None: take the first.
         progress: called with frames done and `num_frames`, now and then at the least at the end.
 
     Returns:
-        Codes [B, K, num_frames] on the model's device, the prompt first.
+        What the model writes (`gigmate.model.streams`), [B, K, num_frames] on its device, the prompt first.
 
     Raises:
         ValueError: the prompt doesn't fit, or an audition for a pattern that can't be streamed.
     """
     config, device = model.config, model.heads.weight.device
-    shape = (conditions.batch, config.num_codebooks, num_frames)
+    shape = (conditions.batch, config.num_streams, num_frames)
     past = torch.empty(*shape[:2], 0, dtype=torch.int64) if prompt is None else prompt
     if past.shape[:2] != shape[:2] or past.shape[2] > num_frames:
         raise ValueError(f"the prompt is {tuple(past.shape)}, but codes of {shape} are to be made")
@@ -62,7 +64,9 @@ def generate(
     codes = torch.full(shape, FREE, device=device)
     codes[:, :, : past.shape[2]] = past.to(device)
     guidance = Guidance(guidance_scale, guidance_scale if beats_guidance_scale is None else beats_guidance_scale)
-    piece = _Piece(model, conditions.to(device), past.shape[2], sampler, guidance, seed, progress or _unwatched)
+    piece = _Piece(
+        model, conditions.to(device), past.shape[2], sampler, guidance, chord_strength, seed, progress or _unwatched
+    )
     return piece.stream(codes, audition) if is_streamable else piece.make_in_passes(codes)
 
 
@@ -77,6 +81,7 @@ class _Piece:
     num_past: int
     sampler: Sampler
     guidance: Guidance
+    chord_strength: float
     seed: int
     report: Progress
 
@@ -87,7 +92,9 @@ class _Piece:
         batch = len(codes)
         conditions = self.conditions.rows(torch.arange(batch, device=codes.device) // num_candidates)
         generators = row_generators(self.seed, batch)
-        generator = FrameGenerator(self.model, self.sampler, batch=batch, guidance=self.guidance)
+        generator = FrameGenerator(
+            self.model, self.sampler, batch=batch, guidance=self.guidance, chord_strength=self.chord_strength
+        )
         period, num_calls = generator.pattern.period, num_frames + generator.max_delay
         steps = step_conditions(conditions, generator.pattern, num_calls * period).at(slice(None, None, period))
         generator.prefill(codes[:, :, : self.num_past], steps)
@@ -111,7 +118,13 @@ class _Piece:
         plan = pattern.interleave(codes, self.model.config.special_id)
         num_steps, num_frames = plan.shape[2], codes.shape[2]
         steps = step_conditions(self.conditions, pattern, num_steps)
-        decoder = StepDecoder(self.model, self.sampler, batch=codes.shape[0], guidance=self.guidance)
+        decoder = StepDecoder(
+            self.model,
+            self.sampler,
+            batch=codes.shape[0],
+            guidance=self.guidance,
+            chord_strength=self.chord_strength,
+        )
         for index in range(num_steps):
             plan[:, :, index] = decoder.step(plan[:, :, index], steps.at(slice(index, index + 1)), generators)
             self.report((index + 1) * num_frames // num_steps, num_frames)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gigmate.generation.controls import RowControls
 from gigmate.generation.guidance import Guidance
+from gigmate.generation.note_writing import NoteWriting
 from gigmate.generation.sampler import Sampler, draw_uniform
 from gigmate.model.conditions import StepConditions
 from gigmate.model.lm import AccompanimentLM
@@ -26,6 +27,7 @@ class StepDecoder:
         batch: B.
         guidance: how strongly conditions are followed.
         max_chunk: steps that a prefill feeds at once.
+        chord_strength: of `ChordBias`, for models that write notes; without effect on others.
 
     Raises:
         ValueError: the model is in training mode, or what `RowControls` say doesn't fit.
@@ -39,6 +41,7 @@ class StepDecoder:
         batch: int = 1,
         guidance: Guidance | None = None,
         max_chunk: int = 64,
+        chord_strength: float = 0.0,
     ) -> None:
         if model.training:
             raise ValueError("the model is in training mode: call model.eval() before generating with it")
@@ -47,8 +50,10 @@ class StepDecoder:
                 raise ValueError(f"controls of {sampler.batch} rows with their guidance given for {batch} rows")
             guidance = sampler.guidance
         self._model, self._sampler, self._guidance = model, sampler, guidance or Guidance()
+        writes_notes = model.config.writes_notes
+        self._notes = NoteWriting(model, self._guidance, chord_strength) if writes_notes else None
         self._cache = model.new_cache(batch * len(self._guidance.views), max_chunk)
-        shape = (batch, model.config.num_codebooks)
+        shape = (batch, model.config.num_streams)
         self._previous = torch.full(shape, model.config.special_id, device=self.device)
 
     @property
@@ -90,19 +95,27 @@ class StepDecoder:
 
     def _logits(self, previous: Tensor, conditions: StepConditions, active: Mask | None) -> Tensor:
         """[b * views, K, V]."""
+        seen = self._seen(previous)
         if self._model.stepper is not None:
-            return self._model.stepper.logits(previous, conditions, self._guidance, self._cache, active)
-        steps, expanded = self._guidance.repeat(previous)[:, :, None], self._guidance.expand(conditions)
-        return self._model(steps, expanded, self._cache, active)[:, :, 0]
+            logits = self._model.stepper.logits(seen, conditions, self._guidance, self._cache, active)
+        else:
+            expanded = self._guidance.expand(conditions)
+            logits = self._model(seen[:, :, None], expanded, self._cache, active)[:, :, 0]
+        return logits if self._notes is None else self._notes.weigh(logits, previous[:, 0], conditions)
+
+    def _seen(self, steps: Tensor) -> Tensor:
+        """Steps [b, K, ...] as each view sees them [b * views, K, ...]."""
+        seen = self._guidance.repeat(steps)
+        return seen if self._notes is None else self._notes.hide(seen)
 
     @torch.inference_mode()
     def prefill(self, steps: Steps, conditions: StepConditions) -> None:
         """Take steps [B, K, S] as the past, as if they had been made one by one, but many at once."""
-        before = torch.cat((self._previous[:, :, None], steps[:, :, :-1]), dim=2)
+        before = self._seen(torch.cat((self._previous[:, :, None], steps[:, :, :-1]), dim=2))
         for start in range(0, steps.shape[2], self._cache.max_chunk):
             stop = min(start + self._cache.max_chunk, steps.shape[2])
             part = self._guidance.expand(conditions.at(slice(start, stop)))
-            self._model(self._guidance.repeat(before[:, :, start:stop]), part, self._cache)
+            self._model(before[:, :, start:stop], part, self._cache)
         if steps.shape[2]:
             self._previous = steps[:, :, -1].clone()
 

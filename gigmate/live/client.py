@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--lookahead-ms", type=int, help="negative; left out: the server chooses")
     parser.add_argument("--bpm", type=float, help="tempo, the first beat at the start; left out: a tracker listens")
     parser.add_argument("--buffer-ms", type=float, default=60.0, help="that the player needs, for the server's plan")
-    parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--guidance", type=float, default=2.0)
     parser.add_argument("--token", help="of the server, if it wants one")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     return parser

@@ -26,7 +26,10 @@ from gigmate.live.decoding import slot_decoder
 from gigmate.live.frames import EngineFacts, FrameRequest, SlotSettings, SlotsFull
 from gigmate.live.hearing import Hearing
 from gigmate.model.conditions import NUM_TAPS, StepConditions
+from gigmate.model.streams import streams_of
 from gigmate.music.instruments import INSTRUMENTS
+from gigmate.music.note_codes import REST
+from gigmate.performance import CHORD_STRENGTH
 from gigmate.shapes import Codes
 
 DENSITY_BIAS = 3.0
@@ -66,12 +69,13 @@ class Engine:
         if not (spec.is_causal and config.build_pattern().is_streamable):
             what = f"codec {spec.name} with pattern {config.pattern.name} makes no frame before the piece is over"
             raise UsageError("not_live", what, "ckpt", "pass one with a causal codec and a streamable pattern")
-        silence = silent_codes(accompanist)
+        silence = silent_streams(accompanist)
         self._silence = silence[:, -1]
-        biased = torch.zeros(config.num_codebooks, config.codebook_size)
-        biased[0, silence[0].unique()] = 1.0
+        biased = torch.zeros(config.num_streams, config.codebook_size)
+        for row in range(int(config.writes_notes) + 1):  # rests, and the codec's first codes of silence
+            biased[row, silence[row].unique()] = 1.0
         self._controls = RowControls(capacity, biased, self._device)
-        self._generator = FrameGenerator(model, self._controls, batch=capacity)
+        self._generator = FrameGenerator(model, self._controls, batch=capacity, chord_strength=CHORD_STRENGTH)
         self._decoder = slot_decoder(codec, capacity)
         self._draws = row_generators(0, capacity)
         self._slots: list[_Slot | None] = [None] * capacity
@@ -139,7 +143,7 @@ class Engine:
         active, plan = torch.zeros(num_rows, dtype=torch.bool), None
         active[list(requests)] = True
         if laid_out := [slot for slot, request in requests.items() if request.is_laid_out]:
-            plan = torch.full((num_rows, self.facts.num_codebooks), FREE)
+            plan = torch.full((num_rows, len(self._silence)), FREE)
             plan[laid_out] = self._silence
         conditions, dtype = self._hear(requests, num_rows), self._accompanist.dtype
         with torch.autocast(self._device.type, dtype, enabled=dtype != torch.float32):
@@ -195,10 +199,10 @@ class Engine:
     def _decode(
         self, requests: Mapping[int, FrameRequest], frame: Tensor | None
     ) -> dict[int, NDArray[np.float32] | None]:
-        """Waves of the slots for which `frame` [b, K] holds codes."""
-        special_id = self._accompanist.model.config.special_id
-        codes = None if frame is None else frame.cpu()
-        done = [] if codes is None else [slot for slot in requests if int(codes[slot, 0]) != special_id]
+        """Waves of the slots for which `frame` [b, K'] holds codes."""
+        config = self._accompanist.model.config
+        codes = None if frame is None else frame.cpu()[:, -config.num_codebooks :]
+        done = [] if codes is None else [slot for slot in requests if int(codes[slot, 0]) != config.special_id]
         result: dict[int, NDArray[np.float32] | None] = dict.fromkeys(requests)
         for slot in requests:
             self._open_slot(slot).codes = codes[slot].numpy().copy() if codes is not None and slot in done else None
@@ -225,9 +229,10 @@ class Engine:
 
 
 @torch.inference_mode()
-def silent_codes(accompanist: Accompanist) -> Codes:
-    """Codes [K, T] of silence that has lasted a second: what silence is to the codec, and to a model of its codes."""
-    spec = accompanist.codec.spec
+def silent_streams(accompanist: Accompanist) -> Codes:
+    """[K', T], what silence that has lasted a second is to the model: the codec's codes of it, and rests."""
+    spec, config = accompanist.codec.spec, accompanist.model.config
     second = int(spec.frame_rate)
-    codes = accompanist.codec.encode(torch.zeros(1, spec.channels, 2 * second * spec.hop))
-    return codes[0, :, second:].cpu()
+    codes = accompanist.codec.encode(torch.zeros(1, spec.channels, 2 * second * spec.hop)).cpu()
+    rests = torch.full((1, codes.shape[2]), REST)
+    return streams_of(codes, config, rests)[0, :, second:]

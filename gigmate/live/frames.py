@@ -72,7 +72,7 @@ class SlotSettings:
     seed: int
     temperature: float = 1.0
     top_k: int = 100
-    guidance: float = 3.0
+    guidance: float = 2.0
     density: float = 0.0
 
     def check(self, facts: EngineFacts) -> None:

@@ -50,7 +50,7 @@ class Hello:
     device_delay_ms: float = number(0, 2000, 0.0)
     buffer_ms: float = number(0, 2000, 60.0)
     temperature: float = number(0, 2, 1.0)
-    guidance: float = number(0, 10, 3.0)
+    guidance: float = number(0, 10, 2.0)
     density: float = number(-1, 1, 0.0)
     record: bool = False
     resume: str | None = text(64, None)

@@ -44,7 +44,7 @@ class SessionSettings:
     device_delay_ms: float = 0.0
     buffer_ms: float = 0.0
     temperature: float = 1.0
-    guidance: float = 3.0
+    guidance: float = 2.0
     density: float = 0.0
     is_laid_out: bool = False
     is_solo: bool = False

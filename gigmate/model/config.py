@@ -7,6 +7,7 @@ from typing import Any
 
 from gigmate.model import pattern as patterns
 from gigmate.model.pattern import Pattern
+from gigmate.pitch import NUM_NOTE_CODES
 
 PATTERNS: Mapping[str, Callable[[int], Pattern]] = MappingProxyType(
     {
@@ -75,6 +76,8 @@ class ModelConfig:
         min_lookahead_frames: the least lookahead that training draws.
         max_lookahead_frames: the largest one.
         pattern: the codebook pattern.
+        writes_notes: whether the model writes the note code of the next frame before it sounds it: one more codebook,
+            the first of all.
 
     Raises:
         ValueError: numbers that make no model.
@@ -95,6 +98,7 @@ class ModelConfig:
     min_lookahead_frames: int = -50
     max_lookahead_frames: int = 50
     pattern: PatternConfig = PatternConfig()
+    writes_notes: bool = False
 
     def __post_init__(self) -> None:
         positive = ("dim", "num_layers", "num_heads", "window", "num_codebooks", "codebook_size", "mlp_ratio")
@@ -117,7 +121,22 @@ class ModelConfig:
                 f"model.min_lookahead_frames is {self.min_lookahead_frames}, "
                 f"but must not exceed max_lookahead_frames {self.max_lookahead_frames}"
             )
+        if self.writes_notes and self.codebook_size < NUM_NOTE_CODES:
+            raise ValueError(
+                f"model.writes_notes needs {NUM_NOTE_CODES} codes, but the codec's codebooks have "
+                f"{self.codebook_size}: set it to false"
+            )
         self.build_pattern()
+
+    @property
+    def num_streams(self) -> int:
+        """How many codes the model writes a frame: the codec's, after the note code if there is one."""
+        return self.num_codebooks + self.writes_notes
+
+    @property
+    def stream_names(self) -> tuple[str, ...]:
+        """`notes` if it writes them, then `k0`, `k1`, ..."""
+        return ("notes",) * self.writes_notes + tuple(f"k{k}" for k in range(self.num_codebooks))
 
     @property
     def special_id(self) -> int:
@@ -131,7 +150,8 @@ class ModelConfig:
 
     def build_pattern(self) -> Pattern:
         """The codebook pattern as a value."""
-        return self.pattern.build(self.num_codebooks)
+        pattern = self.pattern.build(self.num_codebooks)
+        return pattern.with_notes() if self.writes_notes else pattern
 
     def to_dict(self) -> dict[str, Any]:
         """The config as primitives; `from_dict` takes them back."""

@@ -96,12 +96,12 @@ class AccompanimentLM(nn.Module):
         super().__init__()
         self.config = config
         ids = config.codebook_size + 1  # the special id has an embedding, but no logit
-        self.codes = nn.Embedding(config.num_codebooks * ids, config.dim)
+        self.codes = nn.Embedding(config.num_streams * ids, config.dim)
         self.conditions = ConditionEncoder(config)
         self.dropout = nn.Dropout(config.dropout)
         self.trunk = Trunk(config)
-        self.heads = nn.Linear(config.dim, config.num_codebooks * config.codebook_size, bias=False)
-        offsets = torch.arange(config.num_codebooks)[:, None] * ids
+        self.heads = nn.Linear(config.dim, config.num_streams * config.codebook_size, bias=False)
+        offsets = torch.arange(config.num_streams)[:, None] * ids
         self.register_buffer("code_offsets", offsets, persistent=False)
         self._initialise()
 
@@ -126,15 +126,15 @@ class AccompanimentLM(nn.Module):
         Raises:
             ValueError: shapes that don't fit together.
         """
-        batch, num_codebooks, num_steps = previous_steps.shape
-        if num_codebooks != self.config.num_codebooks or conditions.beats.shape[:2] != (batch, num_steps):
+        batch, num_streams, num_steps = previous_steps.shape
+        if num_streams != self.config.num_streams or conditions.beats.shape[:2] != (batch, num_steps):
             raise ValueError(
                 f"previous_steps are {tuple(previous_steps.shape)} and conditions for {conditions.batch} rows of "
-                f"{conditions.num_steps} steps, but [B, {self.config.num_codebooks}, S] and B rows of S are needed"
+                f"{conditions.num_steps} steps, but [B, {self.config.num_streams}, S] and B rows of S are needed"
             )
         embedded = self.codes(previous_steps + self.code_offsets).sum(dim=1)
         hidden = self.trunk(self.dropout(embedded + self.conditions(conditions)), cache, active)
-        return self.heads(hidden).view(batch, num_steps, num_codebooks, -1).transpose(1, 2)
+        return self.heads(hidden).view(batch, num_steps, num_streams, -1).transpose(1, 2)
 
     def new_cache(self, batch: int, max_chunk: int = 1) -> KVCache:
         """An empty cache for `batch` rows and up to `max_chunk` steps at once, where the model's weights are."""
@@ -159,7 +159,7 @@ class AccompanimentLM(nn.Module):
                 nn.init.normal_(module.weight, std=gain * module.in_features**-0.5)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        nn.init.normal_(self.codes.weight, std=self.config.num_codebooks**-0.5)
+        nn.init.normal_(self.codes.weight, std=self.config.num_streams**-0.5)
         nn.init.normal_(self.conditions.instrument.weight, std=0.5)
         nn.init.normal_(self.heads.weight, std=0.1 * self.config.dim**-0.5)
 

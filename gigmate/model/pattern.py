@@ -68,6 +68,15 @@ class Pattern:
         """Whether frames come out one by one, so that a stem can be played while it is made."""
         return self.num_passes == 1
 
+    def with_notes(self) -> "Pattern":
+        """The same with one more codebook, first of all, that is written with the first code of a frame; where a step
+        holds one code, a step before it.
+        """
+        passes = (0, *self.passes) if self.passes else ()
+        if self.period == 1:
+            return Pattern((0, *self.offsets), 1, passes)
+        return Pattern((0, *(offset + 1 for offset in self.offsets)), self.period + 1, passes)
+
     def num_steps(self, num_frames: int) -> int:
         """S that holds `num_frames` whole frames."""
         return self.period * (num_frames + self.max_delay) * self.num_passes

@@ -81,7 +81,7 @@ class Stepper:
         """The distribution of the next step's codes.
 
         Args:
-            previous: [B, K] int64, the step before.
+            previous: [B * views, K] int64, the step before, as each view sees it.
             conditions: of this step, S = 1.
             guidance: says which views of each row there are.
             cache: the past; its first B * views rows are changed in place.
@@ -99,7 +99,7 @@ class Stepper:
         for layer, block in enumerate(self._layers):
             block.run(hidden, layer, past, turn)
         normed = _norm(self._model.trunk.norm, hidden)
-        return self._heads.of(normed).view(len(hidden), self._config.num_codebooks, -1)
+        return self._heads.of(normed).view(len(hidden), self._config.num_streams, -1)
 
     def _embed(
         self, previous: Tensor, conditions: StepConditions, views: tuple[tuple[float, bool, bool], ...]
@@ -107,10 +107,10 @@ class Stepper:
         """[B * views, dim]: what goes into the trunk."""
         heard = self._listen(conditions).flatten(1)
         features = torch.cat((heard, conditions.beats.flatten(1).float()), dim=-1)[:, None] * self._known_to(views)
-        hidden = self._per_step.of(features.flatten(0, 1)).view(len(previous), len(views), -1)
+        hidden = self._per_step.of(features.flatten(0, 1)).view(conditions.batch, len(views), -1)
         hidden = self._conditions_out.of(F.silu(hidden + self._whole(conditions)[:, None]).flatten(0, 1))
         codes = F.embedding_bag(previous + self._model.code_offsets[:, 0], self._model.codes.weight, mode="sum")
-        return (hidden.view(len(previous), len(views), -1) + codes[:, None]).flatten(0, 1)
+        return hidden + codes
 
     def _listen(self, conditions: StepConditions) -> Tensor:
         """See `ConditionEncoder.listen`."""

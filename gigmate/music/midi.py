@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from symusic.core import ScoreTick
+from symusic.core import ScoreTick, TrackTick
 
 from gigmate.errors import InputError, printable
 from gigmate.music.grid import BeatGrid
+from gigmate.music.instruments import instrument_of
 from gigmate.music.midi_bytes import clean_midi
+from gigmate.music.note_codes import Notes
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +78,23 @@ def seconds_of(score: ScoreTick, ticks: NDArray[np.int64]) -> NDArray[np.float64
     before = np.concatenate([[0.0], np.cumsum(np.diff(at) * per_tick[:-1])])
     current = np.searchsorted(at, ticks, side="right") - 1
     return before[current] + (ticks - at[current]) * per_tick[current]
+
+
+def notes_of(score: ScoreTick) -> dict[str, Notes]:
+    """The notes of every instrument that has any."""
+    found: dict[str, list[Notes]] = {}
+    for track in score.tracks:
+        if len(track.notes):
+            found.setdefault(instrument_of(track.program, track.is_drum), []).append(track_notes(score, track))
+    return {instrument: np.concatenate(tracks) for instrument, tracks in found.items()}
+
+
+def track_notes(score: ScoreTick, track: TrackTick) -> Notes:
+    """The notes of one of the score's tracks."""
+    fields = track.notes.numpy()
+    start = fields["time"].astype(np.int64)
+    edges = [seconds_of(score, ticks) for ticks in (start, start + fields["duration"])]
+    return np.stack([*edges, fields["pitch"].astype(np.float64)], axis=1)
 
 
 def _beat_of(numerator: int, denominator: int, quarter: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from symusic.core import ScoreTick
 
 from gigmate.music.chords import Chord
 from gigmate.music.grid import BeatGrid
-from gigmate.music.midi import seconds_of
+from gigmate.music.midi import track_notes
 from gigmate.pitch import NO_ROOT, NUM_PITCH_CLASSES
 
 _BASS_PROGRAMS = range(32, 40)  # of General MIDI
@@ -44,10 +44,8 @@ def _notes(score: ScoreTick) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     bass: list[NDArray[np.float64]] = []
     for track in score.tracks:
         if not track.is_drum and len(track.notes):
-            fields = track.notes.numpy()
-            start = fields["time"].astype(np.int64)
-            edges = [seconds_of(score, ticks) for ticks in (start, start + fields["duration"])]
-            played = np.stack([*edges, fields["pitch"] % NUM_PITCH_CLASSES], axis=1)
+            played = track_notes(score, track)
+            played[:, 2] %= NUM_PITCH_CLASSES
             every.append(played)
             bass += [played] if track.program in _BASS_PROGRAMS else []
     nothing = np.zeros((0, 3))

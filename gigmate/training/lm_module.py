@@ -18,10 +18,11 @@ from gigmate.model.config import ModelConfig
 from gigmate.model.harmony import harmony_loss
 from gigmate.model.lm import AccompanimentLM, compress, shift_steps
 from gigmate.model.losses import token_losses
+from gigmate.model.streams import streams_of
 from gigmate.pitch import NO_ROOT, NUM_PITCH_CLASSES
 from gigmate.shapes import Codes, Logits, Steps
 from gigmate.training.metrics import CodebookMean, UnigramEntropy
-from gigmate.training.past import hide_spans
+from gigmate.training.past import hide_first, hide_spans
 
 MakeOptimizer = Callable[[Iterable[Any]], Optimizer]
 Schedule = Callable[[int], float]
@@ -47,6 +48,7 @@ class LMModule(L.LightningModule):
         condition_dropout: share of the windows that hear no mix.
         beat_dropout: share of the windows without a beat grid.
         past_dropout: share of the windows that lose spans of the stem's own past (`gigmate.training.past`).
+        notes_dropout: share of the windows that aren't told the notes of the past, as before a stem that is continued.
         harmony_weight: of a second loss, that of the chord by the mix.
         codebook_weights: how much each codebook counts in the loss; None: all the same.
         sample_every_steps: play a window after the validations that far apart; 0 for never.
@@ -65,6 +67,7 @@ class LMModule(L.LightningModule):
         condition_dropout: float = 0.1,
         beat_dropout: float = 0.2,
         past_dropout: float = 0.0,
+        notes_dropout: float = 0.1,
         harmony_weight: float = 1.0,
         codebook_weights: Sequence[float] | None = None,
         sample_every_steps: int = 0,
@@ -76,12 +79,12 @@ class LMModule(L.LightningModule):
         self.config, self.codec = shape, codec
         self.make_optimizer, self.schedule, self.load_codec = make_optimizer, schedule, load_codec
         self.condition_dropout, self.beat_dropout = condition_dropout, beat_dropout
-        self.past_dropout, self.harmony_weight = past_dropout, harmony_weight
-        weights = [1.0] * shape.num_codebooks if codebook_weights is None else list(codebook_weights)
-        if len(weights) != shape.num_codebooks:
+        self.past_dropout, self.notes_dropout, self.harmony_weight = past_dropout, notes_dropout, harmony_weight
+        weights = [1.0] * shape.num_streams if codebook_weights is None else list(codebook_weights)
+        if len(weights) != shape.num_streams:
             raise UsageError(
                 "setting",
-                f"{len(weights)} weights for {shape.num_codebooks} codebooks",
+                f"{len(weights)} weights for {', '.join(shape.stream_names)}",
                 "module.codebook_weights",
                 "give one for each, or null",
             )
@@ -89,9 +92,10 @@ class LMModule(L.LightningModule):
         self.sample_every_steps, self.sample_s = sample_every_steps, sample_s
         low, high = shape.min_lookahead_frames, shape.max_lookahead_frames
         self.lookaheads = sorted({low, min(max(0, low), high), high})
-        books = shape.num_codebooks
+        books = shape.num_streams
         means = [f"{mix}_{name(frames)}" for frames in self.lookaheads for mix in ("true", "swapped")]
         self.means = nn.ModuleDict({key: CodebookMean(books) for key in ("loss", "accuracy", *means)})
+        self._train_names = [f"train/loss_{stream}" for stream in shape.stream_names]
         self.unigram = UnigramEntropy(books, shape.codebook_size)
         self.root_accuracy = MeanMetric()
 
@@ -102,6 +106,10 @@ class LMModule(L.LightningModule):
         if not self.sample_every_steps or self.load_codec is None:
             return []
         return [StemSampler(self.load_codec, self.sample_every_steps, self.sample_s)]
+
+    def streams(self, batch: Batch) -> Codes:
+        """What the model is to write, [B, K', T]."""
+        return streams_of(batch["codes"], self.config, batch["notes"])
 
     def predict(self, codes: Codes, conditions: FrameConditions, past: Codes | None = None) -> tuple[Logits, Steps]:
         """Logits [B, K, S, V] and the steps [B, K, S] that they should predict, from a past other than the codes'."""
@@ -115,17 +123,26 @@ class LMModule(L.LightningModule):
         conditions = frame_conditions(batch)
         uniform = torch.rand(conditions.batch, 2).to(self.device)
         conditions = drop_conditions(conditions, uniform, p_mix=self.condition_dropout, p_beats=self.beat_dropout)
-        codes = batch["codes"]
-        past = hide_spans(codes, self.config.special_id, self.past_dropout) if self.past_dropout else None
-        _, per_codebook = token_losses(*self.predict(codes, conditions, past))
+        codes = self.streams(batch)
+        _, per_codebook = token_losses(*self.predict(codes, conditions, self.dropped_past(codes)))
         loss = (per_codebook * self.codebook_weights).sum()
         if self.harmony_weight:
             heard = harmony_loss(*self.hear_chords(batch, transposes=True))
             self.log("train/harmony_loss", heard.detach())
             loss = loss + self.harmony_weight * heard
         self.log("train/loss", loss.detach(), prog_bar=True)
-        self.log_dict({f"train/loss_k{k}": value for k, value in enumerate(per_codebook.detach())})
+        self.log_dict(dict(zip(self._train_names, per_codebook.detach(), strict=True)))
         return loss
+
+    def dropped_past(self, streams: Codes) -> Codes:
+        """[B, K', T] without what the model isn't told of its own past; notes and sound are lost in places of their
+        own, so that each has to be told from the other.
+        """
+        special, num_notes = self.config.special_id, int(self.config.writes_notes)
+        notes, codes = streams[:, :num_notes], streams[:, num_notes:]
+        if self.past_dropout:
+            notes, codes = (hide_spans(part, special, self.past_dropout) for part in (notes, codes))
+        return torch.cat((hide_first(notes, special, self.notes_dropout), codes), dim=1)
 
     def hear_chords(self, batch: Batch, *, transposes: bool) -> tuple[Tensor, Tensor, Tensor]:
         """What is heard of the chords in every few frames of each mix, and the truth, both transposed at random if
@@ -147,7 +164,7 @@ class LMModule(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a batch; see the class."""
-        conditions, codes = frame_conditions(batch), batch["codes"]
+        conditions, codes = frame_conditions(batch), self.streams(batch)
         count = (codes < self.config.codebook_size).sum(dim=(0, 2))
         self.unigram.update(codes)
         logits, root, _ = self.hear_chords(batch, transposes=False)
@@ -170,11 +187,11 @@ class LMModule(L.LightningModule):
         means = {key: metric.compute() for key, metric in self.means.items()}  # pyright: ignore[reportCallIssue]
         figures = {"valid/loss": means["loss"].mean(), "valid/accuracy": means["accuracy"].mean()}
         entropy = self.unigram.compute()
-        for k in range(self.config.num_codebooks):
-            figures[f"valid/loss_k{k}"] = means["loss"][k]
-            figures[f"valid/perplexity_k{k}"] = means["loss"][k].exp()
-            figures[f"valid/accuracy_k{k}"] = means["accuracy"][k]
-            figures[f"valid/unigram_entropy_k{k}"] = entropy[k]
+        for k, stream in enumerate(self.config.stream_names):
+            figures[f"valid/loss_{stream}"] = means["loss"][k]
+            figures[f"valid/perplexity_{stream}"] = means["loss"][k].exp()
+            figures[f"valid/accuracy_{stream}"] = means["accuracy"][k]
+            figures[f"valid/unigram_entropy_{stream}"] = entropy[k]
         for frames in self.lookaheads:
             for mix in ("true", "swapped"):
                 key = f"{mix}_{name(frames)}"

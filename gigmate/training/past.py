@@ -29,6 +29,17 @@ def hide_spans(codes: Codes, special_id: int, share: float) -> Codes:
     return codes.masked_fill(hidden[:, None], special_id)
 
 
+def hide_first(codes: Codes, special_id: int, share: float) -> Codes:
+    """Codes [B, K, T] with the special id in the first frames, up to a random one, of a `share` of the rows: so are the
+    notes of a stem that was recorded before it is continued.
+    """
+    batch, _, num_frames = codes.shape
+    draws = torch.rand(batch, 2).to(codes.device)
+    first_known = (draws[:, 0] < share) * (1 + draws[:, 1] * num_frames)
+    is_hidden = torch.arange(num_frames, device=codes.device) < first_known[:, None]
+    return codes.masked_fill(is_hidden[:, None], special_id)
+
+
 def covered(begins: Mask, length: Tensor) -> Mask:
     """[B, T] bool: which frames lie in a span of `length` [B] frames that begins where `begins` [B, T] says."""
     count = F.pad(begins.long().cumsum(dim=1), (1, 0))

@@ -14,11 +14,12 @@ from gigmate.evaluation.metrics import Mono
 from gigmate.generation.offline import generate
 from gigmate.generation.sampler import Sampler, TopK
 from gigmate.model.conditions import FrameConditions
+from gigmate.model.streams import codes_of
 from gigmate.music.grid import BeatGrid
 from gigmate.music.instruments import INSTRUMENTS
 from gigmate.music.live_tracker import LiveTracker
 from gigmate.music.tracker import track_beats
-from gigmate.performance import hearing_gain
+from gigmate.performance import CHORD_STRENGTH, hearing_gain
 
 _BATCH = 8
 
@@ -33,13 +34,15 @@ class PlayingStyle:
         seed: of the draws.
         sampler: how codes are drawn.
         num_candidates: see `Take`.
+        chord_strength: see `Take`.
     """
 
     beats: str = "track"
-    guidance_scale: float = 3.0
+    guidance_scale: float = 2.0
     seed: int = 0
     sampler: Sampler = TopK()  # noqa: RUF009 (it is frozen)
     num_candidates: int = 4
+    chord_strength: float = CHORD_STRENGTH
 
 
 def play_pairs(player: Accompanist, pairs: Sequence[Pair], lookahead_s: float, style: PlayingStyle) -> list[Mono]:
@@ -75,7 +78,7 @@ def through_codec(player: Accompanist, wave: Mono) -> Mono:
 
 
 def _play_batch(player: Accompanist, pairs: Sequence[Pair], lookahead_s: float, style: PlayingStyle) -> list[Mono]:
-    config, spec = player.model.config, player.codec.spec
+    spec = player.codec.spec
     lookahead = round(lookahead_s * float(spec.frame_rate))
     num_frames = spec.num_frames(len(pairs[0].mix))
     gains = [hearing_gain(pair.mix[None]) for pair in pairs]
@@ -89,16 +92,17 @@ def _play_batch(player: Accompanist, pairs: Sequence[Pair], lookahead_s: float, 
     )
     device_type = player.model.heads.weight.device.type
     with torch.no_grad(), torch.autocast(device_type, player.dtype, enabled=player.dtype != torch.float32):
-        codes = generate(
+        streams = generate(
             player.model,
             conditions,
             num_frames,
             style.sampler,
             seed=style.seed,
             guidance_scale=style.guidance_scale,
+            chord_strength=style.chord_strength,
             audition=player.audition(conditions, num_frames, style.num_candidates),
         )
-    assert codes.shape[1] == config.num_codebooks
+    codes = codes_of(streams, player.model.config)
     waves = [decode_song(player.codec, row[None])[0].mean(dim=0).cpu().numpy() for row in codes]
     return [_fitted(wave, len(pairs[0].mix)) / np.float32(gain) for wave, gain in zip(waves, gains, strict=True)]
 

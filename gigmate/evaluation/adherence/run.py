@@ -59,7 +59,9 @@ def _played(cfg: Any) -> tuple[list[Pair], list[dict[str, Mono]], str]:
     source = build(cfg.data.source)
     rate = player.codec.spec.sample_rate
     pairs = pairs_of_source(source, cfg.instruments, cfg.seconds, cfg.limit, rate)
-    style = PlayingStyle(cfg.beats, cfg.guidance_scale, cfg.seed, num_candidates=cfg.num_candidates)
+    style = PlayingStyle(
+        cfg.beats, cfg.guidance_scale, cfg.seed, num_candidates=cfg.num_candidates, chord_strength=cfg.chord_strength
+    )
     stems: list[dict[str, Mono]] = [{} for _ in pairs]
     for lookahead_s in cfg.lookahead_s:
         log.info("playing to %d excerpts with lookahead %+g s", len(pairs), lookahead_s)

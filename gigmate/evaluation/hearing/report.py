@@ -88,7 +88,7 @@ def _by_codebook(found: Sequence[WindowLoss]) -> list[Row]:
     rows = []
     for (name, grid, lookahead), group in _groups(found).items():
         means = per_song(group).mean(axis=0)
-        books = {f"codebook {k + 1}": f"{value:+.4f}" for k, value in enumerate(means)}
+        books = {stream: f"{value:+.4f}" for stream, value in zip(group[0].streams, means, strict=True)}
         rows.append({"falsified": name, "grid": grid, "lookahead": str(lookahead), **books})
     return rows
 
@@ -127,5 +127,5 @@ def _csv_row(rise: WindowLoss) -> dict[str, str | float]:
         "grid": _GRIDS[rise.deception.grid],
         "lookahead_frames": rise.lookahead,
         "rise": round(float(np.mean(rise.per_codebook)), 6),
-        **{f"rise_k{k}": round(float(value), 6) for k, value in enumerate(rise.per_codebook)},
+        **{f"rise_{stream}": round(float(x), 6) for stream, x in zip(rise.streams, rise.per_codebook, strict=True)},
     }

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from gigmate.evaluation.hearing.windows import HeardWindow
 from gigmate.model.conditions import FrameConditions, step_conditions
 from gigmate.model.lm import AccompanimentLM, shift_steps
+from gigmate.model.streams import streams_of
 from gigmate.music.instruments import INSTRUMENTS
 from gigmate.shapes import Codes, Features
 
@@ -47,12 +48,13 @@ DECEPTIONS = (*(Deception(mix, grid) for grid in ("true", "none") for mix in _MI
 
 @dataclass(frozen=True, eq=False)
 class WindowLoss:
-    """Loss per codebook [K] in nats per code of one window."""
+    """Loss per stream [K'] in nats per code of one window, 0 for notes that nobody knows; and the streams' names."""
 
     window: HeardWindow
     deception: Deception
     lookahead: int
     per_codebook: NDArray[np.float64]
+    streams: tuple[str, ...]
 
 
 def window_losses(
@@ -80,10 +82,13 @@ def window_losses(
         for batch in _batches([window for window in windows if _has(window, deception)])
     ]
     for done, (deception, lookahead, batch) in enumerate(jobs):
-        codes = torch.from_numpy(np.stack([window.codes for window in batch])).to(model.heads.weight.device)
-        conditions = _conditions(batch, deception, lookahead, model).to(codes.device)
-        rows = _row_losses(model, codes, conditions, dtype)
-        losses += [WindowLoss(w, deception, lookahead, row) for w, row in zip(batch, rows, strict=True)]
+        codes, notes = (torch.from_numpy(np.stack([getattr(w, name) for w in batch])) for name in ("codes", "notes"))
+        streams = streams_of(codes, config, notes).to(model.heads.weight.device)
+        rows = _row_losses(model, streams, _conditions(batch, deception, lookahead, model).to(streams.device), dtype)
+        losses += [
+            WindowLoss(window, deception, lookahead, row, config.stream_names)
+            for window, row in zip(batch, rows, strict=True)
+        ]
         if progress is not None:
             progress(done + 1, len(jobs))
     return losses
@@ -102,7 +107,7 @@ def rises(losses: Sequence[WindowLoss]) -> list[WindowLoss]:
             continue
         grid = "none" if loss.deception.grid == "none" else "true"
         base = true[id(loss.window), loss.lookahead, grid]
-        found.append(WindowLoss(loss.window, loss.deception, loss.lookahead, loss.per_codebook - base))
+        found.append(WindowLoss(loss.window, loss.deception, loss.lookahead, loss.per_codebook - base, loss.streams))
     return found
 
 
@@ -151,10 +156,10 @@ def _row_losses(
     given = step_conditions(conditions, pattern, steps.shape[2])
     with torch.autocast(device, dtype, enabled=dtype != torch.float32):
         logits: Features = model(shift_steps(steps, config.special_id), given)
-    batch, num_codebooks, num_steps = steps.shape
+    batch, num_streams, num_steps = steps.shape
     flat = logits.transpose(1, 2).flatten(0, 2).float()
     targets = steps.transpose(1, 2).flatten()
     losses = F.cross_entropy(flat, targets, ignore_index=config.special_id, reduction="none")
-    losses = losses.view(batch, num_steps, num_codebooks)[:, _WARM_UP_FRAMES * pattern.period :]
+    losses = losses.view(batch, num_steps, num_streams)[:, _WARM_UP_FRAMES * pattern.period :]
     counted = (steps != config.special_id).transpose(1, 2)[:, _WARM_UP_FRAMES * pattern.period :]
     return (losses.sum(dim=1) / counted.sum(dim=1).clamp(min=1)).double().cpu().numpy()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gigmate.data.windows import StoredSong
+from gigmate.data.windows import StoredSong, notes_ahead
 from gigmate.errors import InputError
 from gigmate.evaluation.hearing.transpose import transpose_power
 from gigmate.music.instruments import INSTRUMENTS
@@ -40,6 +40,7 @@ class HeardWindow:
         group: songs that share material share it.
         instrument: of the stem.
         codes: [K, T] int64 of the stem.
+        notes: [T] int64, the note code of each following frame; V where unknown.
         mixes: power [D, T + ahead] of all companions: `true`, `swapped`, `shifted` (with a grid only), `transposed`
             (with a pitched companion only).
         grids: beat features [G, T + ahead]: `true` and `shifted`; none if the song's beats aren't known.
@@ -49,6 +50,7 @@ class HeardWindow:
     group: str
     instrument: str
     codes: NDArray[np.int64]
+    notes: NDArray[np.int64]
     mixes: dict[str, Power]
     grids: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
@@ -142,7 +144,8 @@ def _window(
         mixes["shifted"] = mix[:, moved]
         grids = {"true": beats[:, inside], "shifted": beats[:, moved]}
     codes = piece["codes"][margin : margin + num_frames, stem].T.astype(np.int64)
-    return HeardWindow(song.card.song_id, song.card.group, names[stem], codes, mixes, grids)
+    notes = notes_ahead(piece["notes"][margin:, stem], num_frames, codec.codebook_size)
+    return HeardWindow(song.card.song_id, song.card.group, names[stem], codes, notes, mixes, grids)
 
 
 def _mix_of_another(window: HeardWindow, windows: Sequence[HeardWindow], rng: np.random.Generator) -> Power:

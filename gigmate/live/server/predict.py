@@ -66,7 +66,7 @@ class PredictQuery(BaseModel):
     lookahead_s: float | None = Field(
         None, ge=-10, le=10, allow_inf_nan=False, description="how far ahead the song is heard; left out: the most"
     )
-    guidance_scale: float = Field(3.0, ge=0, le=20, allow_inf_nan=False, description="how strictly it is followed")
+    guidance_scale: float = Field(2.0, ge=0, le=20, allow_inf_nan=False, description="how strictly it is followed")
     mix: bool = Field(False, description="answer song and stem together")
 
 

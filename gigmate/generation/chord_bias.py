@@ -1,0 +1,82 @@
+"""Notes that fit the chord are drawn more often: what the model writes is weighed by what its ear reads in the mix.
+
+    chance of a note that begins ~ the model's chance * (mean over its pitch classes of worth) ** strength
+
+The mean is a geometric one, and the chance that any note begins stays what it was: when to play is the model's affair.
+`worth` is the chance that a pitch class belongs to the chord, for a bass that it is the root. Rests, drums and notes
+that go on are left alone. Two experts, one of which knows melodies and the other harmony, multiplied as in a product of
+experts (Hinton 2002): a small model follows chords far less surely than it hears them (experiments/010_chords).
+"""
+
+import copy
+import math
+
+import torch
+from torch import Tensor
+
+from gigmate.model.conditions import StepConditions
+from gigmate.model.lm import AccompanimentLM, compress
+from gigmate.music.instruments import INSTRUMENTS
+from gigmate.music.note_codes import read_note_code
+from gigmate.pitch import NUM_NOTE_CODES, NUM_PITCH_CLASSES
+
+TONES_OF_BASS = 0.25
+"""What another note of the chord is worth to a bass, whose root is worth 1."""
+
+_FLOOR = 0.02  # no note is impossible: passing notes are music
+_AHEAD, _NEWEST = 2, 0  # taps: a chord is read best a third of a second after its frame
+
+
+class ChordBias:
+    """Weighs notes that begin.
+
+    On a CPU in double precision: products round by the number of rows, and a row gets the same whoever else plays.
+
+    Args:
+        model: whose ear reads the chords.
+        strength: 0 leaves everything as it is.
+    """
+
+    def __init__(self, model: AccompanimentLM, strength: float) -> None:
+        device = model.heads.weight.device
+        self._strength, self._dtype = strength, torch.float64 if device.type == "cpu" else torch.float32
+        self._ear = copy.deepcopy(model.conditions.harmony).to(self._dtype)
+        shares = torch.zeros(NUM_PITCH_CLASSES, model.config.codebook_size)
+        for code in range(NUM_NOTE_CODES):
+            played = read_note_code(code)
+            if played.begins:
+                for pitch_class in played.pitch_classes:
+                    shares[pitch_class, code] = 1 / len(played.pitch_classes)
+        self._shares = shares.to(device, self._dtype)
+        self._unweighed = ~shares.any(dim=0).to(device)
+
+    def weigh(self, notes: Tensor, conditions: StepConditions) -> Tensor:
+        """Logits of note codes [B, V] of a step, S = 1 -> the same, weighed."""
+        own = notes.to(self._dtype)
+        weighed = own + self._fit(conditions)
+        gain = self._chance(weighed) - self._chance(own)
+        return torch.where(self._unweighed, own, weighed - gain).float()
+
+    def _chance(self, notes: Tensor) -> Tensor:
+        """[B, 1]: log of how likely it is that any note begins, up to what doesn't change."""
+        return notes.masked_fill(self._unweighed, -math.inf).logsumexp(dim=-1, keepdim=True)
+
+    @torch.no_grad()
+    def _fit(self, conditions: StepConditions) -> Tensor:
+        """[B, V] what weighing adds; 0 where nothing is heard."""
+        mix, heard = conditions.mix[:, 0], conditions.heard[:, 0]
+        is_ahead = heard[:, _AHEAD]
+        levels = torch.where(is_ahead[:, None], mix[:, _AHEAD], mix[:, _NEWEST])
+        levels = compress(levels, torch.ones_like(is_ahead))[:, :-1]
+        root, tones = self._ear(levels).chunk(2, dim=-1)
+        worth = worth_of(root.softmax(dim=-1), tones.sigmoid(), is_bass=conditions.instrument == _BASS)
+        return self._strength * ((worth + _FLOOR).log() * heard.any(dim=-1)[:, None]) @ self._shares
+
+
+_BASS = INSTRUMENTS.index("bass")
+
+
+def worth_of(root: Tensor, tones: Tensor, *, is_bass: Tensor) -> Tensor:
+    """What each pitch class is worth to a player [B, ..., 12], by the chances of root and tones and who plays [B]."""
+    is_bass = is_bass.view(-1, *[1] * (root.ndim - 1))
+    return torch.where(is_bass, root + TONES_OF_BASS * tones, tones)

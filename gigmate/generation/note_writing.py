@@ -1,0 +1,54 @@
+"""How notes are drawn, and how the sound is made to follow them, in models that write notes.
+
+Guidance blends what a model says with what it says when it knows nothing. Notes are left out of it: guided, they would
+begin three times as often as they should (experiments/011_notes). But who knows nothing doesn't know the notes either,
+and so the sound follows them as strictly as it follows all else.
+"""
+
+import torch
+from torch import Tensor
+
+from gigmate.generation.chord_bias import ChordBias
+from gigmate.generation.guidance import Guidance
+from gigmate.generation.note_rules import FORBIDDEN, NoteRules
+from gigmate.model.conditions import StepConditions
+from gigmate.model.lm import AccompanimentLM
+
+
+class NoteWriting:
+    """The part of a `StepDecoder` that has to do with notes.
+
+    Args:
+        model: writes notes.
+        guidance: whose views its steps are computed in.
+        chord_strength: of `ChordBias`.
+    """
+
+    def __init__(self, model: AccompanimentLM, guidance: Guidance, chord_strength: float) -> None:
+        self._chords = ChordBias(model, chord_strength) if chord_strength > 0 else None
+        self._rules = NoteRules(model.config, model.heads.weight.device)
+        self._unknown = model.config.special_id
+        self._num_views = len(guidance.views)
+        self._ignorant = [
+            view for view, (_, knows_mix, knows_beats) in enumerate(guidance.views) if not (knows_mix or knows_beats)
+        ]
+
+    def hide(self, seen: Tensor) -> Tensor:
+        """Steps of every view [b * views, K, ...] without the notes in the views that know nothing."""
+        if self._num_views == 1:
+            return seen
+        by_view = seen.unflatten(0, (-1, self._num_views)).clone()
+        by_view[:, self._ignorant, 0] = self._unknown
+        return by_view.flatten(0, 1)
+
+    def weigh(self, logits: Tensor, previous: Tensor, conditions: StepConditions) -> Tensor:
+        """Logits [b * views, K, V] whose notes, in every view, are those of the first, which knows most, weighed by the
+        chord and held to the rules; `previous` [b] are the notes of the step before.
+        """
+        by_view = logits.unflatten(0, (-1, self._num_views))
+        notes = by_view[:, 0, 0]
+        if self._chords is not None:
+            notes = self._chords.weigh(notes, conditions)
+        notes = notes.masked_fill(~self._rules.allowed(previous, conditions.instrument), FORBIDDEN)
+        by_view = torch.cat((notes[:, None, None].expand_as(by_view[:, :, :1]), by_view[:, :, 1:]), dim=2)
+        return by_view.flatten(0, 1)
