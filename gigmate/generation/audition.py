@@ -14,7 +14,7 @@ from torch import Tensor
 from gigmate.shapes import Codes
 
 Judge = Callable[[Codes, int], Tensor]
-"""What the model wrote [N, K, T] so far and the first frame of what is new in them -> scores [N], the higher the better."""
+"""What the model wrote [N, K, T] and the first frame of what is new in it -> scores [N], the higher the better."""
 
 
 @dataclass(frozen=True)
