@@ -56,6 +56,7 @@ def test_output_has_the_length_and_rate_of_the_song(run: Run, tmp_path: Path, na
         assert (made.wave.shape, made.sample_rate) == (song.wave.shape, song.sample_rate)
     report = json.loads((folder / "out" / "report.json").read_text())
     assert (report["instrument"], report["seed"], report["song"]) == ("bass", 3, name)
+    assert (folder / "out" / "stem.mid").read_bytes().startswith(b"MThd")
 
 
 def test_a_folder_gives_a_folder_a_song_and_a_bad_song_is_set_aside(

@@ -1,5 +1,6 @@
 """Which songs `generate.py` plays to, where results go, and what is left when something goes wrong."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,11 @@ import pytest
 
 from gigmate.audio import read_audio, write_wav
 from gigmate.errors import InputError, UsageError
-from gigmate.offline import find_grid, fresh_folder, plan
+from gigmate.music.grid import BeatGrid
+from gigmate.music.midi import notes_of, read_midi
+from gigmate.music.note_codes import note_codes
+from gigmate.offline import find_grid, fresh_folder, plan, save_notes
+from gigmate.performance import Performance
 
 
 def tone(path: Path, seconds: float = 1.0) -> Path:
@@ -60,3 +65,14 @@ def test_beats_come_from_nowhere_a_file_or_the_tracker(tmp_path: Path):
     assert grid is not None
     assert grid.beat_times_s.tolist() == [0.5, 1.0, 1.5]
     assert find_grid("track", song) is not None
+
+
+@pytest.mark.parametrize("grid", [BeatGrid.from_tempo(93.0, 3, 4.0, 0.21), None])
+def test_the_notes_that_were_written_come_out_as_midi(tmp_path: Path, grid: BeatGrid | None):
+    notes = np.array([(0.5, 0.9, 40), (1.0, 1.5, 43), (1.5, 2.0, 45)], np.float64)
+    codes = note_codes(notes, "bass", 200, Fraction(50)).astype(np.int64)
+    silence = np.zeros((1, 4 * 8000), np.float32)
+    save_notes(Performance(silence, silence, codes[None], codes, 8000, {}), "bass", grid, Fraction(50), tmp_path)
+    found = notes_of(read_midi(tmp_path / "stem.mid"))
+    assert list(found) == ["bass"]
+    np.testing.assert_allclose(found["bass"], notes, atol=0.021)  # a frame

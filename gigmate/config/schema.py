@@ -110,6 +110,7 @@ _MODULE = _group(
     condition_dropout=_SHARE,
     beat_dropout=_SHARE,
     past_dropout=_SHARE,
+    past_errors=_SHARE,
     notes_dropout=_SHARE,
     harmony_weight=Float(0, 100),
     codebook_weights=Many(Float(0, 100), 1, 64, optional=True),

@@ -22,7 +22,7 @@ from gigmate.model.streams import streams_of
 from gigmate.pitch import NO_ROOT, NUM_PITCH_CLASSES
 from gigmate.shapes import Codes, Logits, Steps
 from gigmate.training.metrics import CodebookMean, UnigramEntropy
-from gigmate.training.past import hide_first, hide_spans
+from gigmate.training.past import hide_first, hide_spans, misplace_spans
 
 MakeOptimizer = Callable[[Iterable[Any]], Optimizer]
 Schedule = Callable[[int], float]
@@ -48,6 +48,7 @@ class LMModule(L.LightningModule):
         condition_dropout: share of the windows that hear no mix.
         beat_dropout: share of the windows without a beat grid.
         past_dropout: share of the windows that lose spans of the stem's own past (`gigmate.training.past`).
+        past_errors: share of the windows in whose past spans of sound are another moment's.
         notes_dropout: share of the windows that aren't told the notes of the past, as before a stem that is continued.
         harmony_weight: of a second loss, that of the chord by the mix.
         codebook_weights: how much each codebook counts in the loss; None: all the same.
@@ -67,6 +68,7 @@ class LMModule(L.LightningModule):
         condition_dropout: float = 0.1,
         beat_dropout: float = 0.2,
         past_dropout: float = 0.0,
+        past_errors: float = 0.0,
         notes_dropout: float = 0.1,
         harmony_weight: float = 1.0,
         codebook_weights: Sequence[float] | None = None,
@@ -79,7 +81,8 @@ class LMModule(L.LightningModule):
         self.config, self.codec = shape, codec
         self.make_optimizer, self.schedule, self.load_codec = make_optimizer, schedule, load_codec
         self.condition_dropout, self.beat_dropout = condition_dropout, beat_dropout
-        self.past_dropout, self.notes_dropout, self.harmony_weight = past_dropout, notes_dropout, harmony_weight
+        self.past_dropout, self.past_errors, self.notes_dropout = past_dropout, past_errors, notes_dropout
+        self.harmony_weight = harmony_weight
         weights = [1.0] * shape.num_streams if codebook_weights is None else list(codebook_weights)
         if len(weights) != shape.num_streams:
             raise UsageError(
@@ -135,11 +138,13 @@ class LMModule(L.LightningModule):
         return loss
 
     def dropped_past(self, streams: Codes) -> Codes:
-        """[B, K', T] without what the model isn't told of its own past; notes and sound are lost in places of their
-        own, so that each has to be told from the other.
+        """[B, K', T] without what the model isn't told of its own past, and with errors in its sound; notes and sound
+        are lost in places of their own, so that each has to be told from the other.
         """
         special, num_notes = self.config.special_id, int(self.config.writes_notes)
         notes, codes = streams[:, :num_notes], streams[:, num_notes:]
+        if self.past_errors:
+            codes = misplace_spans(codes, self.past_errors)
         if self.past_dropout:
             notes, codes = (hide_spans(part, special, self.past_dropout) for part in (notes, codes))
         return torch.cat((hide_first(notes, special, self.notes_dropout), codes), dim=1)

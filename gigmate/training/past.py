@@ -1,4 +1,4 @@
-"""Spans of the stem's own past are hidden in training: where they are, only what is heard says how to go on."""
+"""Spans of the stem's own past are hidden in training, or are another moment's: there, only the rest says how to go on."""
 
 import torch
 from torch import Tensor
@@ -16,8 +16,27 @@ MAX_SHARE = 0.8
 def hide_spans(codes: Codes, special_id: int, share: float) -> Codes:
     """Codes [B, K, T] with the special id in random spans of a `share` of the rows.
 
-    A stem's own past predicts it so well that a model trained on whole pasts needs no mix. The spans' length and number
-    are drawn per row.
+    A stem's own past predicts it so well that a model trained on whole pasts needs no mix.
+    """
+    return codes.masked_fill(spans(codes, share)[:, None], special_id)
+
+
+def misplace_spans(codes: Codes, share: float) -> Codes:
+    """Codes [B, K, T] with random spans of a `share` of the rows from another moment of the same row.
+
+    Who only knows true pasts trusts them, and goes on with the first wrong note of its own. Here the past sounds wrong
+    now and then, what comes next is right all the same, and the notes and the mix say what that is.
+    """
+    batch, _, num_frames = codes.shape
+    shift = (torch.rand(batch, 1).to(codes.device) * num_frames).long()
+    elsewhere = (torch.arange(num_frames, device=codes.device) + shift) % num_frames
+    moved = codes.gather(2, elsewhere[:, None].expand_as(codes))
+    return torch.where(spans(codes, share)[:, None], moved, codes)
+
+
+def spans(codes: Codes, share: float) -> Mask:
+    """[B, T]: random spans of the frames of codes [B, K, T], in a `share` of the rows; length and number are drawn per
+    row.
     """
     batch, _, num_frames = codes.shape
     row_draws = torch.rand(batch, 3).to(codes.device)
@@ -25,8 +44,7 @@ def hide_spans(codes: Codes, special_id: int, share: float) -> Codes:
     length = low + (row_draws[:, 0] * (high + 1 - low)).long()
     density = row_draws[:, 1] * MAX_SHARE / length * (row_draws[:, 2] < share)
     begins = torch.rand(batch, num_frames).to(codes.device) < density[:, None]
-    hidden = covered(begins, length)
-    return codes.masked_fill(hidden[:, None], special_id)
+    return covered(begins, length)
 
 
 def hide_first(codes: Codes, special_id: int, share: float) -> Codes:
