@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gigmate.training.past import MAX_SHARE, SPAN_FRAMES, covered, hide_first, hide_spans
+from gigmate.training.past import MAX_SHARE, SPAN_FRAMES, covered, hide_first, hide_spans, misplace_spans
 
 
 def test_spans_cover_what_an_obvious_loop_covers() -> None:
@@ -42,3 +42,19 @@ def test_the_first_frames_are_hidden_in_a_share_of_the_rows() -> None:
     assert is_hidden.all(dim=1).any() or is_hidden.sum(dim=1).max() > 40
     assert torch.equal(hidden.masked_fill(is_hidden[:, None], 0), codes.masked_fill(is_hidden[:, None], 0))
     assert torch.equal(hide_first(codes, 8, share=0.0), codes)
+
+
+def test_misplaced_spans_are_whole_frames_of_another_moment_of_the_same_row() -> None:
+    torch.manual_seed(0)
+    frames = torch.arange(200).expand(64, 1, 200) + 1000 * torch.arange(64)[:, None, None]
+    codes = torch.cat((frames, frames + 500_000), dim=1)
+    past = misplace_spans(codes, share=0.5)
+    assert torch.equal(past[:, 1], past[:, 0] + 500_000)
+    shift = (past - codes)[:, 0] % 200  # by how much the moments differ, round the window
+    moved = shift != 0
+    assert torch.equal(past[:, 0] // 1000, codes[:, 0] // 1000)
+    for row in range(64):
+        assert len(shift[row][moved[row]].unique()) <= 1
+    assert 0.3 < moved.any(dim=1).float().mean() < 0.7
+    assert 0.2 * MAX_SHARE < moved[moved.any(dim=1)].float().mean() < MAX_SHARE
+    assert torch.equal(misplace_spans(codes, share=0.0), codes)

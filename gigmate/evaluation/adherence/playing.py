@@ -33,7 +33,7 @@ class PlayingStyle:
         guidance_scale: see `generate`.
         seed: of the draws.
         sampler: how codes are drawn.
-        num_candidates: see `Take`.
+        num_candidates: see `Take`; of what is played live there is only one, for nobody waits for the others.
         chord_strength: see `Take`.
     """
 
@@ -100,7 +100,7 @@ def _play_batch(player: Accompanist, pairs: Sequence[Pair], lookahead_s: float, 
             seed=style.seed,
             guidance_scale=style.guidance_scale,
             chord_strength=style.chord_strength,
-            audition=player.audition(conditions, num_frames, style.num_candidates),
+            audition=player.audition(conditions, num_frames, style.num_candidates if lookahead >= 0 else 1),
         )
     codes = codes_of(streams, player.model.config)
     waves = [decode_song(player.codec, row[None])[0].mean(dim=0).cpu().numpy() for row in codes]

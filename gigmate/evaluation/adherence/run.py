@@ -74,6 +74,7 @@ def _played(cfg: Any) -> tuple[list[Pair], list[dict[str, Mono]], str]:
     facts = (
         f"{len(pairs)} excerpts of {cfg.seconds:g} s from {len({pair.song for pair in pairs})} held-out songs of "
         f"{type(source).__name__} ({groups} groups); beats given to the model: {cfg.beats}, guidance "
-        f"{cfg.guidance_scale:g}, seed {cfg.seed}, best of {cfg.num_candidates} candidates (not for drums)."
+        f"{cfg.guidance_scale:g}, seed {cfg.seed}, best of {cfg.num_candidates} candidates (one for drums and at "
+        f"lookaheads below 0)."
     )
     return pairs, stems, facts
