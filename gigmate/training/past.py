@@ -1,4 +1,4 @@
-"""Spans of the stem's own past are hidden in training, or are another moment's: there, only the rest says how to go on."""
+"""Spans of the stem's own past are hidden in training, or another moment's: there, only the rest says how to go on."""
 
 import torch
 from torch import Tensor
