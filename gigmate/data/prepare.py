@@ -2,8 +2,8 @@
 
     source --entries--> songs --workers--> shard + card each --splits--> manifest
 
-A rerun makes only what is missing or whose source changed. A song that can't be used is set aside with its reason.
-The config (see conf/prepare.yaml):
+A rerun makes only what is missing, or whose source changed (be it in its code). A song that can't be used is set aside
+with its reason. The config (see conf/prepare.yaml):
 
     {"data": {"folder": str, "source": {"_target_": "gigmate.data.sources.PracticeSource", ...}},
      "codec": {"name": str, ...}, "device": {...}, "out": str, "kind": "tokens" | "audio", "valid_fraction": float,
