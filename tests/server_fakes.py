@@ -98,7 +98,7 @@ class FakePlayer:
             trace.write_text(str(step))
             time.sleep(0.01)
         write_wav(Path(task["output"]), song.wave, song.sample_rate)
-        return {"seconds": song.duration_s, "real_time_factor": 1.0}
+        return {"seconds": song.duration_s, "real_time_factor": 1.0, "notes": song.notes}
 
 
 class RunningServer:
