@@ -32,7 +32,7 @@ _PLAYED = {
             "X-Gigmate-Notes": {
                 "description": "what is odd about the song though it was taken, as `code: sentence; ...`",
                 "schema": {"type": "string"},
-                "example": "silent: quieter than -60 dB",
+                "example": "opposed_phase: the two channels cancel each other out",
             }
         },
     }
