@@ -21,6 +21,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from gigmate.audio import read_audio
+from gigmate.live.admission import MOST
 
 AFTER_GAP, MOST_S = 2, 10.0
 pytestmark = pytest.mark.slow
@@ -71,6 +72,13 @@ def children(server: RunningServer, module: str) -> list[int]:
 
 def test_the_address_is_printed(server: RunningServer) -> None:
     assert f"http://127.0.0.1:{server.port}/" in server.log.read_text()
+
+
+def test_it_lets_in_as_many_as_it_has_found_that_it_holds(server: RunningServer, report: Report) -> None:
+    ready = json.loads(server.request("GET", "/ready")[2])
+    report("p1_sessions_let_in", ready["capacity"], "by the time of a step, on this machine now")
+    assert 1 <= ready["capacity"] <= MOST
+    assert server.figure("gigmate_capacity") == ready["capacity"]
 
 
 def test_a_song_is_played_to(server: RunningServer) -> None:
