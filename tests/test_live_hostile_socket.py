@@ -592,7 +592,9 @@ def test_the_token_opens_the_socket(tmp_path: Path) -> None:
                 return await close_code(client)
 
         assert run(page()) == 1008
-        assert server.request("GET", "/metrics")[0] == 401
+        for path in ("/metrics", "/docs", "/openapi.json", "/practice.wav", f"/metrics?token={token}"):
+            assert server.request("GET", path)[0] == 401, path
+        assert server.request("POST", "/predict", b"x")[0] == 401
         assert server.request("GET", "/metrics", headers=bearer)[0] == 200
         assert server.request("GET", "/")[0] == 303
         form = {"Content-Type": "application/x-www-form-urlencoded", "Origin": own}
