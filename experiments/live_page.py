@@ -194,7 +194,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="of each session")
     parser.add_argument("--limit", type=int, default=_NUM_SONGS, help="songs at most")
     parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent / "011_live_page", help="for page.md and page.json"
+        "--out", type=Path, default=Path(__file__).parent / "009_live", help="for page.md and page.json"
     )
     args = parser.parse_args()
     sys.exit(guarded(lambda: _run(args)))

@@ -35,7 +35,8 @@ class FakeCodec:
 class FakeSource:
     """`num_songs` songs of `seconds`; song `bad` can't be loaded; songs 2n and 2n + 1 are one group.
 
-    Drums click throughout, bass and keys hum, keys only in the second half; the last song is drums alone.
+    Drums click throughout, bass and keys hum, keys only in the second half; the last song is drums alone. When they
+    click and how loud they hum is drawn for each song: no song is a copy of another.
     """
 
     num_songs: int = 6
@@ -55,10 +56,13 @@ class FakeSource:
         if number in self.bad:
             raise InputError("decode_error", "planted", entry.reference)
         times = np.arange(int(self.seconds * sample_rate)) / sample_rate
-        stems = {"drums": 0.5 * (times % 0.25 < 0.01) * np.sin(2 * np.pi * 900 * times)}
+        draw, beat = np.random.default_rng(number), (times / 0.25).astype(int)
+        late_s, gain = draw.uniform(0, 0.24, beat[-1] + 1), draw.uniform(0.05, 0.3, (2, beat[-1] + 1))
+        late_s[0] = 0
+        stems = {"drums": 0.5 * ((times % 0.25 - late_s[beat]) % 1 < 0.01) * np.sin(2 * np.pi * 900 * times)}
         if number < self.num_songs - 1:
-            stems["keys"] = 0.2 * np.sin(2 * np.pi * (220 + number) * times) * (times > self.seconds / 2)
-            stems["bass"] = 0.2 * np.sin(2 * np.pi * (55 + number) * times)
+            stems["keys"] = gain[0, beat] * np.sin(2 * np.pi * (220 + number) * times) * (times > self.seconds / 2)
+            stems["bass"] = gain[1, beat] * np.sin(2 * np.pi * (55 + number) * times)
         grid = BeatGrid.from_tempo(120, 4, self.seconds) if number % 2 == 0 else None
         split = self.splits[number] if self.splits else None
         waves = {name: wave.astype(np.float32) for name, wave in stems.items()}

@@ -24,7 +24,7 @@ import numpy as np
 HERE = Path(__file__)
 HEADER = struct.Struct("<BBBBIQII")
 MIX, STEM, PCM16 = 1, 2, 0
-KILLED_SEED, SLOW_SEEDS = 666, (100, 100_000)
+KILLED_SEED, SLOW_SEEDS, CAPACITY = 666, (100, 100_000), 3
 
 
 def audio(seq: int, samples: np.ndarray, sample_index: int | None = None, kind: int = MIX) -> bytes:
@@ -45,7 +45,7 @@ class FakeWorker:
     def __init__(self) -> None:
         self._out: asyncio.Queue[tuple[int, bytes | str] | None] = asyncio.Queue()
         self._tokens: dict[int, str] = {}
-        self.is_alive = False
+        self.is_alive, self.capacity = False, CAPACITY
 
     async def start(self) -> None:
         await asyncio.sleep(0.05)
@@ -98,7 +98,7 @@ class FakePlayer:
             trace.write_text(str(step))
             time.sleep(0.01)
         write_wav(Path(task["output"]), song.wave, song.sample_rate)
-        return {"seconds": song.duration_s, "real_time_factor": 1.0}
+        return {"seconds": song.duration_s, "real_time_factor": 1.0, "notes": song.notes}
 
 
 class RunningServer:

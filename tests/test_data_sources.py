@@ -1,4 +1,6 @@
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 
 from gigmate.audio import write_wav
 from gigmate.data import sources
+from gigmate.data.code_digest import code_digest, sources_of
 from gigmate.data.meta import read_meta, stem_instrument
 from gigmate.data.song import SongEntry, make_song_id
 from gigmate.data.sources import MidiSource, PracticeSource, StemSource, shuffled
@@ -65,6 +68,36 @@ def test_practice_songs_are_those_of_their_seeds() -> None:
     assert one.grid is not None
     assert one.group == same.group
     assert one.group.startswith("practice:")
+
+
+def test_songs_are_made_anew_when_the_code_that_makes_them_changes(
+    midi_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    practice, rendered = PracticeSource(num_songs=1), midi(midi_folder)
+    before = [practice.entries()[0].digest, rendered.entries()[0].digest]
+    monkeypatch.setattr(sources, "code_digest", lambda *modules: f"other {modules}")
+    after = [practice.entries()[0].digest, rendered.entries()[0].digest]
+    assert all(one != other for one, other in zip(before, after, strict=True))
+
+
+def test_the_digest_of_code_is_of_all_that_it_imports(tmp_path: Path) -> None:
+    band = set(sources_of(("gigmate.music.band",)))
+    assert band > {"gigmate.music.band", "gigmate.music.band.drums", "gigmate.music.band.dsp", "gigmate.music.grid"}
+    assert "gigmate.music.tracker" not in band
+    assert code_digest("gigmate.music.band") != code_digest("gigmate.music.chords")
+    shutil.copytree(Path(sources.__file__).parents[1] / "music", tmp_path / "music")
+    assert sources_of(("gigmate.music.band",), tmp_path) == sources_of(("gigmate.music.band",))
+    with open(tmp_path / "music" / "band" / "dsp.py", "a") as file:
+        file.write("\n")
+    assert sources_of(("gigmate.music.band",), tmp_path) != sources_of(("gigmate.music.band",))
+
+
+def test_what_the_midi_renderer_runs_counts_as_its_code() -> None:
+    """Modules are named where they are run in another process; each must be in the list."""
+    code = sources_of(sources._MIDI_CODE)
+    run = {name for text in code.values() for name in re.findall(rb'"-m", "(gigmate\.music\.\w+)"', text)}
+    assert run
+    assert {name.decode() for name in run} <= set(code)
 
 
 def test_stems_are_read_resampled_and_named(tmp_path: Path) -> None:

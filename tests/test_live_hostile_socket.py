@@ -289,7 +289,10 @@ HELLOS: dict[str, tuple[str | bytes, int]] = {
     "unknown key": (hello(extra=1), 4400),
     "wrong type": (hello(seed="0"), 4400),
     "out of range": (hello(temperature=99), 4400),
+    "10^5 deep": ("[" * 100_000 + "]" * 100_000, 1009),
     "rate": (hello(sample_rate=44_101), 4422),
+    "format": (hello(format="mulaw"), 4422),
+    "9 channels": (hello(channels=9), 4400),  # it is always one: there is no such field
     "resume token": (hello(resume="guessed"), 4401),
 }
 
@@ -437,6 +440,34 @@ def test_handshakes_of_strangers_are_refused(server: RunningServer) -> None:
     assert status_of(server, additional_headers={"Cookie": "x" * 40_000}) == 431
 
 
+def test_an_address_that_connects_too_often_is_told(tmp_path: Path) -> None:
+    """A burst of a second's worth is let in; then programs get 429, pages a close with 1008."""
+    with running_server(tmp_path, connects_per_s=2.0) as server:
+        assert [status_of(server) for _ in range(3)].count(101) >= 2
+        origin = f"http://127.0.0.1:{server.port}"
+
+        async def burst() -> list[int]:
+            async def page() -> int:
+                async with connect(server.live_url, compression=None, proxy=None, origin=origin) as client:  # pyright: ignore
+                    with suppress(ConnectionClosed):
+                        await client.send("no hello")
+                    return await close_code(client)
+
+            async def program() -> int:
+                try:
+                    async with connect(server.live_url, compression=None, proxy=None):
+                        return 101
+                except InvalidStatus as refused:
+                    return refused.response.status_code
+
+            return await asyncio.gather(*(page() if number % 2 else program() for number in range(20)))
+
+        codes = run(burst())
+        assert {429, 1008} <= set(codes)
+        assert sum(code in (429, 1008) for code in codes) >= 14
+        assert server.figure("gigmate_refused_total") >= 14
+
+
 GRAMMAR = (
     '{"type": "control", "density": %s}',
     '{"type": "control", "instrument": "%s"}',
@@ -561,7 +592,9 @@ def test_the_token_opens_the_socket(tmp_path: Path) -> None:
                 return await close_code(client)
 
         assert run(page()) == 1008
-        assert server.request("GET", "/metrics")[0] == 401
+        for path in ("/metrics", "/docs", "/openapi.json", "/practice.wav", f"/metrics?token={token}"):
+            assert server.request("GET", path)[0] == 401, path
+        assert server.request("POST", "/predict", b"x")[0] == 401
         assert server.request("GET", "/metrics", headers=bearer)[0] == 200
         assert server.request("GET", "/")[0] == 303
         form = {"Content-Type": "application/x-www-form-urlencoded", "Origin": own}

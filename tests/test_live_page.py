@@ -1,5 +1,6 @@
 """The page in a real browser, against the real server with the weights that ship."""
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -222,3 +223,80 @@ def test_it_is_used_by_keyboard_and_fits_a_phone(browser: Any, address: str) -> 
         page.wait_for_timeout(500)
     assert 30 <= int(page.input_value("#bpm")) <= 125  # half a second or more apart
     assert faults == []
+
+
+def said_by(page: Any) -> list[dict[str, Any]]:
+    """The texts that the page sends from now on, parsed."""
+    texts: list[dict[str, Any]] = []
+
+    def listen(socket: Any) -> None:
+        socket.on("framesent", lambda payload: texts.append(json.loads(payload)) if isinstance(payload, str) else None)
+
+    page.on("websocket", listen)
+    return texts
+
+
+def test_every_knob_reaches_the_server_and_what_was_played_is_saved(browser: Any, address: str) -> None:
+    page, faults = opened(browser, address)
+    texts = said_by(page)
+    page.select_option("#source", "microphone")
+    page.select_option("#instrument", "bass")
+    page.click("#start")
+    until(page, "gigmate.band.state === 'playing'")
+    page.select_option("#instrument", "keys")
+    for field, value in (("density", 0.5), ("temperature", 0.8), ("guidance", 3)):
+        page.evaluate("([id, value]) => { const e = document.getElementById(id); e.value = value; "
+                      "e.dispatchEvent(new Event('change')); }", [field, value])  # fmt: skip
+    page.fill("#buffer", "80")
+    page.fill("#lookahead", "500")
+    page.fill("#device-delay", "30")
+    for button in ("lay-out", "solo", "lay-out", "tap", "earlier", "later"):
+        page.click(f"#{button}")
+    until(page, "gigmate.band.block.index > 3 * gigmate.band.sampleRate")
+    page.click("#mute")  # it isn't heard, and recorded all the same
+    until(page, "gigmate.band.block.index > 5 * gigmate.band.sampleRate")
+    page.click("#start")
+    assert (texts[0]["type"], texts[0]["instrument"], texts[0]["sample_rate"]) == (
+        "hello", "bass", page.evaluate("gigmate.band.recording.sampleRate")
+    )  # fmt: skip
+    turned = {key: value for text in texts if text["type"] == "control" for key, value in text.items() if key != "type"}
+    assert turned == {
+        **{"instrument": "keys", "density": 0.5, "temperature": 0.8, "guidance": 3, "buffer_ms": 80},
+        **{"lookahead_ms": -500, "device_delay_ms": 30, "lay_out": False, "solo": True},
+    }
+    assert [text["beats"] for text in texts if text["type"] == "nudge"] == [-0.05, 0.05]
+    assert sum(text["type"] == "tap" for text in texts) == 1
+    assert texts[-1]["type"] == "goodbye"
+    waves = [saved(page, name) for name in ("mix", "stem", "both")]
+    assert len({wave.shape for wave in waves}) == 1
+    assert waves[0].shape[0] >= 5 * 44_100
+    mix, stem, both = waves
+    assert np.abs(np.clip(mix + stem, -1, 1) - both).max() < 2e-4
+    assert np.square(mix).mean() > 1e-6
+    assert faults == []
+
+
+def saved(page: Any, name: str) -> np.ndarray:
+    """[N] of the file that a button saves."""
+    with page.expect_download() as download:
+        page.click(f"#save-{name}")
+    assert download.value.suggested_filename.endswith(".wav")
+    return soundfile.read(download.value.path(), dtype="float32")[0]
+
+
+def test_it_can_be_installed_and_opens_without_its_server(browser: Any, network: Network) -> None:
+    address = f"http://127.0.0.1:{network.proxy.port}/"
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(address)
+    page.evaluate("() => navigator.serviceWorker.ready.then(() => true)")
+    told = context.new_cdp_session(page).send("Page.getAppManifest")
+    assert told["errors"] == []
+    assert {"name", "start_url", "display", "icons"} <= set(json.loads(told["data"]))
+    context.set_offline(True)
+    page.reload()
+    assert page.inner_text("h1") == "GigMate"
+    page.click("#start")
+    page.wait_for_selector("#message:not([hidden])")
+    assert "no connection to the server" in page.inner_text("#message-text")
+    context.close()

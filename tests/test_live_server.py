@@ -1,6 +1,7 @@
 """The server's parts by themselves: who may ask, how often, what waits for a client, and how it starts."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any, get_args
 
 import pytest
 from reporting import Report
-from server_fakes import FakeWorker, hello
+from server_fakes import CAPACITY, FakeWorker, hello
 from starlette.responses import PlainTextResponse
 
 from gigmate.errors import InputError, MachineError, UsageError
@@ -204,7 +205,7 @@ def in_hub(act: Callable[[Hub], Awaitable[None]], make_worker: Callable[[], Any]
     """Run `act` with a hub of two places."""
 
     async def run() -> None:
-        hub = Hub(make_worker, ServeSettings(capacity=2, **changes), Metrics())
+        hub = Hub(make_worker, ServeSettings(**{"capacity": 2, **changes}), Metrics())
         await hub.start()
         try:
             async with asyncio.timeout(30):
@@ -218,6 +219,19 @@ def in_hub(act: Callable[[Hub], Awaitable[None]], make_worker: Callable[[], Any]
 async def welcomed(hub: Hub) -> tuple[Link, dict[str, Any]]:
     link = hub.open(hello())
     return link, json.loads(await link.get())
+
+
+def test_there_are_as_many_places_as_the_worker_has_found_that_it_holds() -> None:
+    async def act(hub: Hub) -> None:
+        assert hub.capacity == CAPACITY
+        with contextlib.ExitStack() as seats:
+            for _ in range(CAPACITY):
+                seats.enter_context(hub.seat())
+            with pytest.raises(Refusal, match=f"all {CAPACITY} places are taken"):
+                seats.enter_context(hub.seat())
+
+    in_hub(act, capacity=None)
+    assert Hub(FakeWorker, ServeSettings(), Metrics()).obstacle() is not None  # no worker yet: no places either
 
 
 def test_places_are_counted_from_hello_to_close() -> None:

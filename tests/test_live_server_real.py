@@ -20,7 +20,10 @@ from server_fakes import HEADER, STEM, RunningServer, audio, form, hello, song_b
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-AFTER_GAP = 2
+from gigmate.audio import read_audio
+from gigmate.live.admission import MOST
+
+AFTER_GAP, MOST_S = 2, 10.0
 pytestmark = pytest.mark.slow
 
 
@@ -71,6 +74,13 @@ def test_the_address_is_printed(server: RunningServer) -> None:
     assert f"http://127.0.0.1:{server.port}/" in server.log.read_text()
 
 
+def test_it_lets_in_as_many_as_it_has_found_that_it_holds(server: RunningServer, report: Report) -> None:
+    ready = json.loads(server.request("GET", "/ready")[2])
+    report("p1_sessions_let_in", ready["capacity"], "by the time of a step, on this machine now")
+    assert 1 <= ready["capacity"] <= MOST
+    assert server.figure("gigmate_capacity") == ready["capacity"]
+
+
 def test_a_song_is_played_to(server: RunningServer) -> None:
     song = server.request("GET", "/practice.wav?seconds=5&without=drums")
     assert (song[0], song[1]["content-type"]) == (200, "audio/wav")
@@ -81,6 +91,35 @@ def test_a_song_is_played_to(server: RunningServer) -> None:
     assert all(len(stem) == 24_000 and np.abs(stem).max() > 100 for stem in stems)
     assert (stems[0] == stems[1]).all()
     assert (stems[0] != stems[2]).any()
+
+
+@pytest.mark.timeout(1_200)
+def test_curl_plays_to_every_recording(
+    server: RunningServer, shared_data: Path, tmp_path: Path, report: Report
+) -> None:
+    """The beginning of each, or the whole; the stem has the recording's rate and length to the sample."""
+    songs = sorted((shared_data / "audio" / "recordings").iterdir())
+    start_s, played_s = time.monotonic(), 0.0
+    for song in songs:
+        audio = read_audio(song)
+        longest = audio.duration_s > MOST_S
+        address = f"http://127.0.0.1:{server.port}/predict" + f"?seconds={MOST_S}" * longest
+        out = tmp_path / "out.wav"
+        command = ["curl", "--fail", "-sS", "-X", "POST", address, "-F", f"request=@{song}", "--output", str(out)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, f"{song.name}: {done.stderr}"
+        stem = read_audio(out)
+        num_samples = round(MOST_S * audio.sample_rate) if longest else audio.wave.shape[1]
+        assert (stem.sample_rate, stem.wave.shape[1]) == (audio.sample_rate, num_samples), song.name
+        assert np.isfinite(stem.wave).all()
+        played_s += stem.duration_s
+    assert len(songs) == 14
+    report("http_recordings_played", len(songs), "of 14")
+    report(
+        "http_recordings_real_time_factor",
+        round(played_s / (time.monotonic() - start_s), 2),
+        "with tracking and transfer",
+    )
 
 
 async def play(server: RunningServer, seconds: float) -> tuple[list[tuple[int, int, int]], set[str]]:

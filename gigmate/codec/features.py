@@ -185,7 +185,7 @@ def _semitone_bands(sample_rate: int, num_fft: int) -> tuple[torch.Tensor, torch
     """Gaussians half a semitone wide, never narrower than 0.6 bins, and their centres in Hz.
 
     The window is long for harmony's sake: at 0.17 s the notes below A4 run into their neighbours, and a chord's root is
-    found in 62 % of the frames where it is in 74 % at 0.7 s (experiments/010_harmony). When a note began is heard in
+    found in 62 % of the frames where it is in 74 % at 0.7 s (experiments/010_chords). When a note began is heard in
     the mel bands.
     """
     centre = _A1_HZ * 2 ** (torch.arange(NUM_SEMITONE_BANDS, dtype=torch.float64) / 12)

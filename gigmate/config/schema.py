@@ -252,7 +252,7 @@ _NAMES = Many(Text("a name", max_length=255), 0, 64)
 _SERVE: Rules = {
     "host": Text("an address", max_length=255, help="where to listen; beyond this machine a token is needed"),
     "port": Int(0, 65_535, help="TCP port; 0: any that is free"),
-    "capacity": Int(1, 1024, help="live sessions at once"),
+    "capacity": Int(1, 1024, optional=True, help="live sessions at once; null: as many as it holds, measured, up to 8"),
     "token": Text("a token", optional=True, max_length=256, help="what clients must show; null: nothing"),
     "hosts": replace(_NAMES, help="further names (name:port) under which browsers reach it"),
     "origins": replace(_NAMES, help="further origins (https://name) whose pages may use it"),

@@ -2,8 +2,8 @@
 
     source --entries--> songs --workers--> shard + card each --splits--> manifest
 
-A rerun makes only what is missing or whose source changed. A song that can't be used is set aside with its reason.
-The config (see conf/prepare.yaml):
+A rerun makes only what is missing, or whose source changed (be it in its code). A song that can't be used is set aside
+with its reason. The config (see conf/prepare.yaml):
 
     {"data": {"folder": str, "source": {"_target_": "gigmate.data.sources.PracticeSource", ...}},
      "codec": {"name": str, ...}, "device": {...}, "out": str, "kind": "tokens" | "audio", "valid_fraction": float,
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gigmate.data.folder import opened
+from gigmate.data.likeness import leaks
 from gigmate.data.make import Job, Made, describe_config, encoder_of, make_song
 from gigmate.data.pool import run_tasks
 from gigmate.data.song import SongEntry, SongSource
@@ -86,10 +87,11 @@ def prepare_songs(job: Job, policy: Policy) -> list[SongCard]:
         made = _make_all(job, entries, policy)
         cards = [result.card for result in made if result.card]
         bad = [result for result in made if result.fault] + _duplicates(cards)
-        unusable = {result.entry.song_id for result in bad}
-        _write_quarantine(folder, bad)
-        _judge(bad, len(entries), policy, folder)
-        cards = assign_splits([c for c in cards if c.song_id not in unusable], policy.valid_fraction, policy.seed)
+        _set_aside(bad, len(entries), policy, folder)
+        cards = assign_splits(_usable(cards, bad), policy.valid_fraction, policy.seed)
+        if near := _near_duplicates(folder, recipe, cards, policy.workers):
+            _set_aside(bad + near, len(entries), policy, folder)
+            cards = _usable(cards, near)
         write_manifest(folder, recipe, cards)
     _report(cards, made, recipe)
     return cards
@@ -127,13 +129,30 @@ def _make_all(job: Job, entries: Sequence[SongEntry], policy: Policy) -> list[Ma
 def _duplicates(cards: Sequence[SongCard]) -> list[Made]:
     """All but the first of the songs that sound the same to the bit."""
     first: dict[str, str] = {}
-    duplicates = []
-    for card in cards:
-        if (other := first.setdefault(card.sha256, card.song_id)) != card.song_id:
-            fault = InputError("duplicate", f"the same sound as {other}", remedy="remove one")
-            entry = SongEntry(card.song_id, card.song_id, card.source_digest)
-            duplicates.append(Made(entry, None, fault))
-    return duplicates
+    pairs = [(card, first.setdefault(card.sha256, card.song_id)) for card in cards]
+    return [_bad(card, "duplicate", f"the same sound as {other}") for card, other in pairs if other != card.song_id]
+
+
+def _near_duplicates(folder: Path, recipe: Recipe, cards: Sequence[SongCard], workers: int) -> list[Made]:
+    """Songs for training that are recordings kept from it: renamed, encoded again, louder, cut or resampled."""
+    pairs = leaks(folder, recipe, cards, workers)
+    return [_bad(one, "near_duplicate", f"a copy of {other.song_id}, {other.split}") for one, other in pairs]
+
+
+def _bad(card: SongCard, code: str, what: str) -> Made:
+    return Made(
+        SongEntry(card.song_id, card.song_id, card.source_digest), None, InputError(code, what, remedy="remove one")
+    )
+
+
+def _usable(cards: Sequence[SongCard], bad: Sequence[Made]) -> list[SongCard]:
+    unusable = {result.entry.song_id for result in bad}
+    return [card for card in cards if card.song_id not in unusable]
+
+
+def _set_aside(bad: Sequence[Made], num_songs: int, policy: Policy, folder: Path) -> None:
+    _write_quarantine(folder, bad)
+    _judge(bad, num_songs, policy, folder)
 
 
 def _write_quarantine(folder: Path, bad: Sequence[Made]) -> None:

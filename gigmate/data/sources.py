@@ -4,12 +4,12 @@ import csv
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from gigmate.audio import EXTENSIONS, read_audio, resample, to_channels
+from gigmate.data.code_digest import code_digest
 from gigmate.data.meta import SongMeta, read_meta, stem_instrument
 from gigmate.data.song import SongAudio, SongEntry, digest_of, file_digest, make_song_id
 from gigmate.errors import InputError
@@ -25,6 +25,13 @@ from gigmate.music.tracker import track_beats
 _STEM_TOLERANCE_S = 0.02  # stems of one song may differ by a codec frame, not by more
 _BEATS_FILE = "beats.txt"
 _MIDI_INDEX = "index.csv"
+_BAND_CODE = ("gigmate.music.band",)
+_MIDI_CODE = (
+    "gigmate.music.midi",
+    "gigmate.music.midi_chords",
+    "gigmate.music.soundfont",
+    "gigmate.music.synthesizer_child",  # run, not imported
+)
 
 
 def shuffled(entries: list[SongEntry], limit: int | None) -> list[SongEntry]:
@@ -49,9 +56,9 @@ class PracticeSource:
     def entries(self) -> list[SongEntry]:
         """One per seed."""
         seeds = range(self.first_seed, self.first_seed + self.num_songs)
-        made_by = version("gigmate")  # the band may play otherwise in the next one
+        code = code_digest(*_BAND_CODE)
         return [
-            SongEntry(f"practice-{seed:010d}", str(seed), digest_of("practice", made_by, seed, self.seconds))
+            SongEntry(f"practice-{seed:010d}", str(seed), digest_of("practice", code, seed, self.seconds))
             for seed in seeds
         ]
 
@@ -97,7 +104,7 @@ class MidiSource:
         Raises:
             InputError: no folder, no files, no SoundFont, or an index that can't be read.
         """
-        sound = (file_digest(Path(self.soundfont)), self.bends)
+        sound = (file_digest(Path(self.soundfont)), self.bends, code_digest(*_MIDI_CODE))
         rows = [(path, row) for path, row in sorted(self._rows().items()) if self._is_wanted(row)]
         if not rows:
             raise InputError("no_songs", "no MIDI file in it", self.folder, "give another folder")

@@ -228,6 +228,17 @@ class Engine:
         return found
 
 
+def warm_engine(accompanist: Accompanist, capacity: int) -> Engine:
+    """An engine that has stepped every batch size.
+
+    Raises:
+        UsageError: the codec or the pattern can't be played live.
+    """
+    engine = Engine(accompanist, capacity)
+    engine.warm_up()
+    return engine
+
+
 @torch.inference_mode()
 def silent_streams(accompanist: Accompanist) -> Codes:
     """[K', T], what silence that has lasted a second is to the model: the codec's codes of it, and rests."""

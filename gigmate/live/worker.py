@@ -44,13 +44,13 @@ class WorkerFailed(GigmateError):  # noqa: N818
         self.exit_code = error["exit_code"]
 
 
-def worker_command(player: Mapping[str, Any], capacity: int, records: str | None = None) -> list[str]:
+def worker_command(player: Mapping[str, Any], capacity: int | None, records: str | None = None) -> list[str]:
     """The command that runs a worker.
 
     Args:
         player: what to load: `ckpt` (None: the weights that ship), `codec` (None: the checkpoint's) and `device`, as in
             the settings.
-        capacity: sessions at once.
+        capacity: sessions at once; None: as many as the machine holds.
         records: folder for the sessions that are recorded; None: none can be.
     """
     about = {**player, "capacity": capacity, "records": records}
@@ -77,6 +77,11 @@ class Worker:
         """What its engine can do; known once it is ready."""
         self.num_dropped = 0
         """Binary messages that it was too slow to take."""
+
+    @property
+    def capacity(self) -> int:
+        """Sessions that it takes at once; 0 until it is ready."""
+        return 0 if self.facts is None else self.facts.capacity
 
     @property
     def is_alive(self) -> bool:

@@ -122,12 +122,16 @@ def load_host(about: Mapping[str, Any]) -> Host:
     """
     from gigmate.accompanist import Accompanist
     from gigmate.device import resolve
-    from gigmate.live.engine import Engine
+    from gigmate.live.admission import MOST, sessions_held
+    from gigmate.live.engine import warm_engine
     from gigmate.live.host import StageHost
 
     ckpt, records = (None if about[name] is None else Path(about[name]) for name in ("ckpt", "records"))
-    engine = Engine(Accompanist.load(ckpt, codec=about["codec"], device=resolve(about["device"])), about["capacity"])
-    engine.warm_up()
+    player = Accompanist.load(ckpt, codec=about["codec"], device=resolve(about["device"]))
+    engine = warm_engine(player, about["capacity"] or MOST)
+    if about["capacity"] is None and (held := sessions_held(engine)) < MOST:
+        log.info("this machine holds %d sessions", held)
+        engine = warm_engine(player, held)
     gc.collect()
     gc.freeze()  # or each collection walks all that torch brought along, in the middle of a song
     return StageHost(engine, time.monotonic, records)

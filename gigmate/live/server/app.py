@@ -106,10 +106,11 @@ def _add_status(app: FastAPI, hub: Hub, metrics: Metrics, predictions: Jobs) -> 
     async def ready() -> Ready:
         if (refusal := hub.obstacle()) is not None:
             raise refusal
-        return Ready(status="ready", sessions=hub.num_taken, capacity=hub.settings.capacity)
+        return Ready(status="ready", sessions=hub.num_taken, capacity=hub.capacity)
 
     @app.get("/metrics", summary="Figures for Prometheus", response_class=Response, responses=_METRICS)
     async def figures() -> Response:
+        metrics.capacity.set(hub.capacity)
         metrics.ready.set(hub.obstacle() is None)
         metrics.predictions.set(predictions.num_tasks)
         text, kind = metrics.text()

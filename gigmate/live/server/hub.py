@@ -40,7 +40,6 @@ class Hub:
         self._numbers = itertools.count(1)
         self._num_seats = 0
         self.is_draining = False
-        metrics.capacity.set(settings.capacity)
 
     async def start(self) -> None:
         """Start the worker.
@@ -87,6 +86,11 @@ class Hub:
         return self._supervisor.is_alive
 
     @property
+    def capacity(self) -> int:
+        """Places: as many as were set, else as many as the worker has found that it holds."""
+        return self._supervisor.capacity if self.settings.capacity is None else self.settings.capacity
+
+    @property
     def num_taken(self) -> int:
         """Places that are taken: by sessions, with or without a socket, and by those that haven't said hello yet."""
         return len(self._links) + self._num_seats
@@ -97,8 +101,8 @@ class Hub:
             return draining()
         if not self.is_alive:
             return Refusal(503, "not_ready", "the engine is starting; try again in a moment")
-        if self.num_taken >= self.settings.capacity:
-            return Refusal(503, "full", f"all {self.settings.capacity} places are taken")
+        if self.num_taken >= self.capacity:
+            return Refusal(503, "full", f"all {self.capacity} places are taken")
         return None
 
     @contextlib.contextmanager
@@ -124,7 +128,7 @@ class Hub:
         Raises:
             Closed: 1013, the place was one for a session that is resumed.
         """
-        if len(self._links) >= self.settings.capacity:
+        if len(self._links) >= self.capacity:
             raise Closed(1013, "full")
         link = Link(next(self._numbers), self.settings.backlog_s)
         self._links[link.number] = link

@@ -107,7 +107,7 @@ class Worker:
             progress=lambda _done, _total: inbox.check(number),
         )
         write_wav(Path(task["output"]), played.mix if task["mix"] else played.stem, played.sample_rate)
-        return {"seconds": played.report["seconds"], "real_time_factor": played.report["real_time_factor"]}
+        return {**{key: played.report[key] for key in ("seconds", "real_time_factor")}, "notes": song.notes}
 
     def _practice(self, task: dict[str, Any]) -> dict[str, Any]:
         import numpy as np

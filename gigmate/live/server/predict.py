@@ -13,16 +13,29 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
+from gigmate.errors import printable
 from gigmate.live.server.answers import Refusal, documented
 from gigmate.live.server.body import FIELD, receive_upload
 from gigmate.live.server.jobs import Jobs
 from gigmate.live.server.settings import ServeSettings
 
 SEED_MAX = 2**32 - 1
-_BLOCK_BYTES = 1 << 16
+_BLOCK_BYTES, _MAX_NOTES = 1 << 16, 600
 _BASE = "http://127.0.0.1:8765"
 _WAV: dict[int | str, dict[str, Any]] = {
     200: {"description": "16-bit WAV", "content": {"audio/wav": {"schema": {"type": "string", "format": "binary"}}}}
+}
+_PLAYED = {
+    200: {
+        **_WAV[200],
+        "headers": {
+            "X-Gigmate-Notes": {
+                "description": "what is odd about the song though it was taken, as `code: sentence; ...`",
+                "schema": {"type": "string"},
+                "example": "opposed_phase: the two channels cancel each other out",
+            }
+        },
+    }
 }
 _UPLOAD = {
     "requestBody": {
@@ -59,15 +72,27 @@ class PredictQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     instrument: Instrument = Field("drums", description="what to play", examples=["bass"])
-    seed: int = Field(0, ge=0, le=SEED_MAX, description="equal seeds give equal results")
+    seed: int = Field(0, ge=0, le=SEED_MAX, description="equal seeds give equal results", examples=[1])
     seconds: float | None = Field(
-        None, ge=0.1, le=3600, allow_inf_nan=False, description="length of the answer; left out: that of the song"
+        None,
+        ge=0.1,
+        le=3600,
+        allow_inf_nan=False,
+        description="length of the answer; left out: that of the song",
+        examples=[10.0],
     )
     lookahead_s: float | None = Field(
-        None, ge=-10, le=10, allow_inf_nan=False, description="how far ahead the song is heard; left out: the most"
+        None,
+        ge=-10,
+        le=10,
+        allow_inf_nan=False,
+        description="how far ahead the song is heard; left out: the most",
+        examples=[-0.5],
     )
-    guidance_scale: float = Field(2.0, ge=0, le=20, allow_inf_nan=False, description="how strictly it is followed")
-    mix: bool = Field(False, description="answer song and stem together")
+    guidance_scale: float = Field(
+        2.0, ge=0, le=20, allow_inf_nan=False, description="how strictly it is followed", examples=[3.0]
+    )
+    mix: bool = Field(False, description="answer song and stem together", examples=[True])
 
 
 class PracticeQuery(BaseModel):
@@ -76,7 +101,7 @@ class PracticeQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
     seed: int = Field(7_000_013, ge=0, le=SEED_MAX, description="which song", examples=[7_000_013])
     without: Instrument | None = Field(None, description="the player whose place is yours", examples=["drums"])
-    seconds: float = Field(60.0, ge=5, le=300, allow_inf_nan=False, description="length")
+    seconds: float = Field(60.0, ge=5, le=300, allow_inf_nan=False, description="length", examples=[10.0])
 
 
 def _once(request: Request) -> None:
@@ -94,7 +119,7 @@ def predict_routes(settings: ServeSettings, predictions: Jobs, practice: Jobs) -
         "/predict",
         summary="Play along with a song",
         response_class=Response,
-        responses={**_WAV, **documented(400, 401, 403, 408, 413, 415, 421, 422, 431, 503)},
+        responses={**_PLAYED, **documented(400, 401, 403, 408, 413, 415, 421, 422, 431, 503)},
         openapi_extra=_UPLOAD,
     )
     async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
@@ -111,14 +136,17 @@ def predict_routes(settings: ServeSettings, predictions: Jobs, practice: Jobs) -
                 await receive_upload(request, settings, folder / "song")
                 if query.seconds is not None and query.seconds > settings.max_seconds:
                     raise Refusal(413, "too_long", f"more than {settings.max_seconds:g} s are asked for")
-                await _unless_left(request, predictions.run(task))
+                facts = await _unless_left(request, predictions.run(task))
             except ClientDisconnect:
                 shutil.rmtree(folder, ignore_errors=True)
                 return Response(status_code=400)  # nobody reads it
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
-        return _answer(folder, "stem.wav" if not query.mix else "mix.wav")
+        notes = printable("; ".join(facts["notes"]), _MAX_NOTES).encode("ascii", "replace").decode()
+        return _answer(
+            folder, "stem.wav" if not query.mix else "mix.wav", {"X-Gigmate-Notes": notes} if notes else None
+        )
 
     @router.get(
         "/practice.wav",

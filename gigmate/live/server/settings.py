@@ -14,7 +14,7 @@ class ServeSettings:
     Args:
         host: address to listen on.
         port: TCP port.
-        capacity: live sessions at once.
+        capacity: live sessions at once; None: as many as the machine holds, measured before anybody is let in.
         token: what a client must show; None: nothing (loopback only).
         hosts: further names (`name` or `name:port`) under which browsers may reach the server.
         origins: further origins (`https://name`) whose pages may.
@@ -35,7 +35,7 @@ class ServeSettings:
 
     host: str = "127.0.0.1"
     port: int = 8765
-    capacity: int = 4
+    capacity: int | None = None
     token: str | None = None
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()

@@ -20,6 +20,11 @@ class WorkerLike(Protocol):
         """Whether the process plays."""
         ...
 
+    @property
+    def capacity(self) -> int:
+        """Sessions that it takes at once."""
+        ...
+
     async def start(self) -> None:
         """Start the process and wait until it is warm."""
         ...
@@ -60,6 +65,11 @@ class Supervisor:
     def is_alive(self) -> bool:
         """Whether the worker plays."""
         return self._worker is not None and self._worker.is_alive
+
+    @property
+    def capacity(self) -> int:
+        """Sessions that the worker takes at once; 0 while there is none."""
+        return 0 if self._worker is None else self._worker.capacity
 
     async def start(self) -> None:
         """Start the first worker.
