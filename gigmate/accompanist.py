@@ -21,11 +21,12 @@ from gigmate.codec.base import Codec
 from gigmate.codec.catalog import config_of, load_codec
 from gigmate.codec.chunks import decode_song
 from gigmate.codec.features import MixFeatures
-from gigmate.device import Device, use_threads
+from gigmate.device import Device, captured, use_threads
 from gigmate.errors import UsageError
 from gigmate.generation.audition import Audition
 from gigmate.generation.offline import generate
 from gigmate.model.conditions import FrameConditions
+from gigmate.model.graph_stepper import GraphStepper
 from gigmate.model.lm import AccompanimentLM
 from gigmate.model.stepper import equip
 from gigmate.model.streams import codes_of, notes_of, streams_of
@@ -65,7 +66,9 @@ class Accompanist:
         device = device or Device()
         use_threads(device)
         loaded = load_lm(ckpt or SHIPPED, device.device)
-        if device.weights is not None:
+        if device.graph:
+            loaded.model.stepper = GraphStepper(loaded.model, device.dtype, captured)
+        elif device.weights is not None:
             equip(loaded.model, device.weights)
         own = load_codec(codec or config_of(loaded.codec), device.codec_device)
         check_codec(loaded.codec, own.spec, ckpt or SHIPPED)

@@ -1,6 +1,6 @@
 """Which device, number type and thread count a run takes: besides `conf/`, the only place that names devices."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -13,6 +13,7 @@ _DTYPES = MappingProxyType({"float32": torch.float32, "bfloat16": torch.bfloat16
 
 
 _CPU = torch.device("cpu")
+_WARM_UPS = 3
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Device:
         threads: CPU threads; None: as torch finds best.
         weights: how the model's weights are held for playing step by step, `int8` or `float32`; None: as they are. Only
             for a CPU that computes in float32.
+        graph: play step by step by replaying a CUDA graph.
     """
 
     device: torch.device = _CPU
@@ -33,6 +35,7 @@ class Device:
     codec_device: torch.device = _CPU
     threads: int | None = None
     weights: Literal["int8", "float32"] | None = "int8"
+    graph: bool = False
 
 
 def available() -> tuple[str, ...]:
@@ -60,7 +63,7 @@ def resolve(config: Mapping[str, Any]) -> Device:
     """The device of a run.
 
     Args:
-        config: the settings of the group `device`: name, codec (None: the same), dtype, threads, weights.
+        config: the settings of the group `device`: name, codec (None: the same), dtype, threads, weights, graph.
 
     Raises:
         MachineError: a device that isn't there, or a number type that it doesn't have.
@@ -71,8 +74,31 @@ def resolve(config: Mapping[str, Any]) -> Device:
         raise MachineError(
             "no_dtype", "float16 is slower than float32 on a CPU", "device.dtype", "choose float32 or bfloat16"
         )
+    if config["graph"] and name != "cuda":
+        raise MachineError(
+            "no_graph", f"{name} has no CUDA graphs", "device.graph", "choose cuda or device.graph=false"
+        )
     weights = config["weights"] if name == "cpu" and config["dtype"] == "float32" else None
-    return Device(torch.device(name), _DTYPES[config["dtype"]], torch.device(codec), config["threads"], weights)
+    dtype = _DTYPES[config["dtype"]]
+    return Device(torch.device(name), dtype, torch.device(codec), config["threads"], weights, config["graph"])
+
+
+def captured(work: Callable[[], None]) -> Callable[[], None]:
+    """What does `work` again, in the same memory, as a CUDA graph: no Python, no launches one by one.
+
+    Args:
+        work: on the CUDA device, without anything that waits for it or depends on values there.
+    """
+    beside = torch.cuda.Stream()
+    beside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(beside):  # kernels are chosen and workspaces made before anything is captured
+        for _ in range(_WARM_UPS):
+            work()
+    torch.cuda.current_stream().wait_stream(beside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        work()
+    return graph.replay
 
 
 def use_threads(device: Device) -> None:

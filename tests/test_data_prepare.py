@@ -258,7 +258,14 @@ def test_the_config_of_prepare_makes_what_training_reads(
     config = {
         "data": {"folder": "elsewhere", "source": practice},
         "codec": {"name": "fake"},
-        "device": {"name": "cpu", "codec": None, "dtype": "float32", "threads": None, "weights": "int8"},
+        "device": {
+            "name": "cpu",
+            "codec": None,
+            "dtype": "float32",
+            "threads": None,
+            "weights": "int8",
+            "graph": False,
+        },
         "out": str(tmp_path / "made"),
         "kind": kind,
         **{"valid_fraction": 0.1, "limit": None, "workers": 1, "strict": False, "max_bad_fraction": 0.0},

@@ -6,7 +6,7 @@ import torch
 from gigmate import device
 from gigmate.errors import MachineError
 
-CPU = {"name": "cpu", "codec": None, "dtype": "float32", "threads": None, "weights": "int8"}
+CPU = {"name": "cpu", "codec": None, "dtype": "float32", "threads": None, "weights": "int8", "graph": False}
 
 
 def test_a_device_that_is_not_there_is_an_error_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +48,12 @@ def test_threads_are_set_only_if_asked_for() -> None:
         assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_graphs_are_for_cuda_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MachineError, match=r"cpu has no CUDA graphs; device\.graph") as caught:
+        device.resolve({**CPU, "graph": True})
+    assert caught.value.exit_code == 5
+    monkeypatch.setattr(device, "available", lambda: ("cuda", "cpu"))
+    assert device.resolve({**CPU, "name": "cuda", "graph": True}).graph
+    assert not device.resolve({**CPU, "name": "cuda"}).graph

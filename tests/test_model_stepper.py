@@ -9,9 +9,11 @@ from gigmate.generation.offline import generate
 from gigmate.generation.sampler import Greedy, TopK, row_generators
 from gigmate.model import stepper as stepper_module
 from gigmate.model.conditions import StepConditions, step_conditions
+from gigmate.model.graph_stepper import GraphStepper
 from gigmate.model.lm import AccompanimentLM, shift_steps
 from gigmate.model.products import FloatProduct, Int8Product, MixedProduct
 from gigmate.model.stepper import Stepper, equip
+from gigmate.model.stepping import SingleSteps
 
 FLOAT_ERROR, INT8_ERROR = 2e-6, 0.03
 """Of the logits, as a share of their size: what the stepper may differ by from the plain model."""
@@ -24,9 +26,9 @@ def rows_of(conditions: StepConditions, num_rows: int) -> StepConditions:
 
 
 @torch.inference_mode()
-def step_through(model: AccompanimentLM, stepper: Stepper | None, guidance: Guidance, *, chunk: int = 1) -> Tensor:
+def step_through(model: AccompanimentLM, stepper: SingleSteps | None, guidance: Guidance, *, chunk: int = 1) -> Tensor:
     """Logits of 40 steps of 3 rows with everything that may happen on the way: a row that waits, one that is reset,
-    steps of the first two rows alone; the ring wraps four times.
+    then all, steps of the first two rows alone; the ring wraps four times.
     """
     steps, conditions = random_steps(model, 3, 40)
     previous, views = shift_steps(steps, V), len(guidance.views)
@@ -39,6 +41,8 @@ def step_through(model: AccompanimentLM, stepper: Stepper | None, guidance: Guid
         active = torch.rand(num_rows, generator=dice) < 0.8
         if s == 30:
             cache.reset(guidance.repeat(torch.tensor([False, True, False])))
+        if s == 35:
+            cache.reset()
         now = rows_of(conditions.at(slice(s, s + 1)), num_rows)
         before, rows = previous[:num_rows, :, s], guidance.repeat(active)
         if stepper is not None:
@@ -69,12 +73,30 @@ def test_its_steps_are_the_models(weights: stepper_module.Weights, guidance: Gui
     assert weights == "float32" or error > 1e-4  # or it isn't int8 that was measured
 
 
+@pytest.mark.parametrize("chunk", [1, 5])
+@pytest.mark.parametrize("guidance", [Guidance(), Guidance(2.0, 3.0)])
+@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float32, FLOAT_ERROR), (torch.bfloat16, 0.03)])
+def test_steps_in_places_that_stay_are_the_models(
+    dtype: torch.dtype, allowed: float, guidance: Guidance, chunk: int
+) -> None:
+    """What a CUDA graph would replay, computed operator by operator."""
+    model = tiny_model(window=9, dim=64)
+    expected = step_through(model, None, guidance, chunk=chunk)
+    model.stepper = GraphStepper(model, dtype)
+    assert model.new_cache(1).keys.dtype == dtype
+    got = step_through(model, model.stepper, guidance, chunk=chunk)
+    error = float((got - expected).norm() / expected.norm())
+    assert error < allowed
+    assert dtype == torch.float32 or error > 1e-4
+    assert model.trunk.norm.weight.dtype == torch.float32  # the model itself is left as it was
+
+
 @pytest.mark.parametrize("name", ["delay", "flatten"])
-def test_generation_through_it_is_the_same_in_float32(name: str) -> None:
+@pytest.mark.parametrize("is_graph", [False, True])
+def test_generation_through_it_is_the_same_in_float32(name: str, is_graph: bool) -> None:
     model, frames = tiny_model(name), random_frames(2, 40)
     expected = generate(model, frames, 40, TopK(5), seed=1, guidance_scale=3.0)
-    equip(model, "float32")
-    assert model.stepper is not None
+    model.stepper = GraphStepper(model, torch.float32) if is_graph else Stepper(model, "float32")
     assert torch.equal(generate(model, frames, 40, TopK(5), seed=1, guidance_scale=3.0), expected)
 
 
@@ -141,7 +163,7 @@ def test_machines_without_int8_step_in_float32(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Int8Product, "is_available", staticmethod(lambda: False))
     model = tiny_model()
     equip(model, "int8")
-    assert model.stepper is not None
+    assert isinstance(model.stepper, Stepper)
     assert model.stepper.weights == "float32"
     with pytest.raises(ValueError, match="fbgemm"):
         Int8Product(torch.zeros(4, 4))

@@ -154,6 +154,7 @@ _DEVICE = _group(
     dtype=Choice(("float32", "bfloat16", "float16")),
     threads=Int(1, 1024, optional=True),
     weights=Choice(("int8", "float32"), help="how a CPU holds them for playing: int8 is faster"),
+    graph=Bool(help="steps as CUDA graphs"),
 )
 _CALLBACKS = _group(
     "callbacks",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gigmate.model.cache import Claim, KVCache
+from gigmate.model.past import Claim, Past
 from gigmate.model.positions import rotate
 from gigmate.shapes import Mask
 
@@ -19,14 +19,14 @@ class View:
         cos: cosine of the rotary angles, [B or 1, 1, S, E / 2].
         sin: their sine.
         mask: [B or 1, 1, S, keys] bool; None for plain causal attention, which needs no mask to be read.
-        cache: the past, or None.
+        cache: the past that keys and values are appended to, or None.
         claim: the places of these steps in the cache, if there is one.
     """
 
     cos: Tensor
     sin: Tensor
     mask: Mask | None
-    cache: KVCache | None = None
+    cache: Past | None = None
     claim: Claim | None = None
 
 

@@ -16,7 +16,7 @@ import copy
 import torch
 from torch import Tensor
 
-from gigmate.model.past import Claim, OneStep, PackedPast, PlainPast
+from gigmate.model.past import Claim, OneStep, PackedPast, Past, PlainPast
 from gigmate.shapes import Mask
 
 
@@ -61,6 +61,11 @@ class KVCache:
     def batch(self) -> int:
         """B."""
         return self.positions.shape[0]
+
+    @property
+    def past(self) -> Past:
+        """Keys and values alone, which stay where they are in memory until they are packed."""
+        return self._past
 
     @property
     def keys(self) -> Tensor:

@@ -15,7 +15,7 @@ from gigmate.model.trunk import Trunk
 from gigmate.shapes import Logits, Mask, Steps
 
 if TYPE_CHECKING:
-    from gigmate.model.stepper import Stepper
+    from gigmate.model.stepping import SingleSteps
 
 HARMONY_GAIN = 4.0
 """So that 24 numbers of harmony aren't lost beside 217 levels."""
@@ -28,6 +28,7 @@ class ConditionEncoder(nn.Module):
     """All conditions of a step as one vector to be added to the embedded codes."""
 
     LOOKAHEAD_FEATURES = 10
+    octaves: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -36,6 +37,7 @@ class ConditionEncoder(nn.Module):
         self.per_step = nn.Linear(NUM_TAPS * self.tap_features(config) + config.beat_features, config.dim)
         self.instrument = nn.Embedding(config.num_instruments, config.dim)
         self.lookahead = nn.Linear(self.LOOKAHEAD_FEATURES, config.dim, bias=False)
+        self.register_buffer("octaves", math.pi * torch.tensor([0.5, 1.0, 2.0, 4.0]), persistent=False)
         self.out = nn.Linear(config.dim, config.dim)
 
     def forward(self, conditions: StepConditions) -> Tensor:
@@ -62,7 +64,7 @@ class ConditionEncoder(nn.Module):
     def lookahead_features(self, lookahead: Tensor) -> Tensor:
         """[B] frames -> [B, 10]: its share of the scale, whether it hears what it plays to, four octaves of waves."""
         share = (lookahead.float() / self.lookahead_scale)[:, None]
-        waves = share * math.pi * torch.tensor([0.5, 1.0, 2.0, 4.0], device=share.device)
+        waves = share * self.octaves
         return torch.cat((share, (share >= 0).float(), waves.sin(), waves.cos()), dim=-1)
 
 
@@ -89,8 +91,8 @@ class AccompanimentLM(nn.Module):
     """
 
     code_offsets: Tensor
-    stepper: "Stepper | None" = None
-    """What makes single steps in its place (`gigmate.model.stepper.equip`); None: the model itself."""
+    stepper: "SingleSteps | None" = None
+    """What makes single steps in its place; None: the model itself."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -132,12 +134,15 @@ class AccompanimentLM(nn.Module):
                 f"previous_steps are {tuple(previous_steps.shape)} and conditions for {conditions.batch} rows of "
                 f"{conditions.num_steps} steps, but [B, {self.config.num_streams}, S] and B rows of S are needed"
             )
-        embedded = self.codes(previous_steps + self.code_offsets).sum(dim=1)
-        hidden = self.trunk(self.dropout(embedded + self.conditions(conditions)), cache, active)
+        hidden = self.trunk(self.dropout(self.embed(previous_steps, conditions)), cache, active)
         return self.heads(hidden).view(batch, num_steps, num_streams, -1).transpose(1, 2)
 
+    def embed(self, previous_steps: Steps, conditions: StepConditions) -> Tensor:
+        """[B, S, dim], what goes into the trunk."""
+        return self.codes(previous_steps + self.code_offsets).sum(dim=1) + self.conditions(conditions)
+
     def new_cache(self, batch: int, max_chunk: int = 1) -> KVCache:
-        """An empty cache for `batch` rows and up to `max_chunk` steps at once, where the model's weights are."""
+        """An empty cache for `batch` rows and up to `max_chunk` steps at once, as the model's single steps want it."""
         config, weight = self.config, self.heads.weight
         return KVCache(
             config.num_layers,
@@ -147,7 +152,7 @@ class AccompanimentLM(nn.Module):
             window=config.window_steps,
             max_chunk=max_chunk,
             device=weight.device,
-            dtype=weight.dtype,
+            dtype=weight.dtype if self.stepper is None else self.stepper.dtype,
         )
 
     def _initialise(self) -> None:

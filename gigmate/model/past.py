@@ -41,6 +41,14 @@ class Claim:
     mask: Mask
 
 
+class Past(Protocol):
+    """Keys and values that more are appended to."""
+
+    def append(self, layer: int, keys: Tensor, values: Tensor, claim: Claim) -> tuple[Tensor, Tensor]:
+        """Store a layer's [B, H, S, E] in the claimed places; returns all its keys and values, [B, H, used, E]."""
+        ...
+
+
 class OneStep(Protocol):
     """A step that attends to a past, layer by layer."""
 

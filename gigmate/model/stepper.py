@@ -9,7 +9,7 @@ exact, rows are scaled each by itself, and so what a row gets depends on no othe
 """
 
 import logging
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from gigmate.model.harmony import chances
 from gigmate.model.lm import AccompanimentLM, compress, told
 from gigmate.model.past import OneStep
 from gigmate.model.products import FloatProduct, Int8Product, MixedProduct, Product
+from gigmate.model.stepping import Views
 from gigmate.model.trunk import Block
 from gigmate.shapes import Mask
 
@@ -42,17 +43,8 @@ def equip(model: AccompanimentLM, weights: Weights) -> None:
     model.stepper = Stepper(model, weights)
 
 
-class Views(Protocol):
-    """Which conditions each view of a guided step knows."""
-
-    @property
-    def views(self) -> tuple[tuple[float, bool, bool], ...]:
-        """(weight, with mix, with beats) of each; the same from step to step."""
-        ...
-
-
 class Stepper:
-    """A model's weights, laid out for single steps. Later changes of the model's weights aren't seen.
+    """See `SingleSteps`: a model's weights, laid out. Later changes of the model's weights aren't seen.
 
     Args:
         model: in eval mode.
@@ -60,7 +52,7 @@ class Stepper:
     """
 
     def __init__(self, model: AccompanimentLM, weights: Weights) -> None:
-        self.weights = weights
+        self.weights, self.dtype = weights, torch.float32
         self._model, self._config = model, model.config
         self._layers = [_Layer(block, weights, model.config.num_heads) for block in model.trunk.blocks]
         self._heads = _product(model.heads, weights)
@@ -78,18 +70,7 @@ class Stepper:
     def logits(
         self, previous: Tensor, conditions: StepConditions, guidance: Views, cache: KVCache, active: Mask | None
     ) -> Tensor:
-        """The distribution of the next step's codes.
-
-        Args:
-            previous: [B * views, K] int64, the step before, as each view sees it.
-            conditions: of this step, S = 1.
-            guidance: says which views of each row there are.
-            cache: the past; its first B * views rows are changed in place.
-            active: [B * views] bool, rows that take part; None for all.
-
-        Returns:
-            [B * views, K, V] float32.
-        """
+        """See `SingleSteps`: [B * views, K, V] float32."""
         hidden = self._embed(previous, conditions, guidance.views)
         if self.weights == "int8":
             cache.pack()

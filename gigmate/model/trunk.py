@@ -71,7 +71,10 @@ class Trunk(nn.Module):
         Raises:
             ValueError: the cache is for another window.
         """
-        view = self._view(hidden, cache, active)
+        return self.through(hidden, self._view(hidden, cache, active))
+
+    def through(self, hidden: Tensor, view: View) -> Tensor:
+        """[B, S, dim] -> [B, S, dim], when it is settled what the steps see."""
         for layer, block in enumerate(self.blocks):
             hidden = block(hidden, layer, view)
         return self.norm(hidden)
