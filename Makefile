@@ -8,7 +8,7 @@ INSTRUMENT ?= drums
 # Spinning OpenMP threads on a busy machine make every step several times slower.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help setup setup-dev demo serve test test-all check format lock train-smoke weights-codec weights-lm bench bench-quick bench-peers bench-guard clean
+.PHONY: help setup setup-dev demo serve test test-all check format lock train-smoke weights-codec weights-lm bench bench-quick bench-peers bench-onnx bench-guard clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -63,7 +63,7 @@ lock: .venv/uv ## resolve the dependencies anew (versions and hashes, no address
 train-smoke: .venv/core ## prepare a few practice songs and train some steps
 	$(BIN)/python train.py experiment=smoke
 
-BENCH_PARTS := decode parts quality startup growth preparation training
+BENCH_PARTS := decode variants parts quality startup growth preparation training
 
 bench: .venv/core ## every figure of experiments/004_speed (half an hour, on a quiet machine)
 	for part in $(BENCH_PARTS) length; do $(BIN)/python -m experiments.speed.$$part || exit; done
@@ -76,6 +76,9 @@ bench-quick: .venv/core ## the same without the hour-long song and two threads (
 
 bench-peers: .venv/dev ## fetch the peers of `make bench`; without their dependencies, which pin older versions
 	$(BIN)/uv pip install -q --no-deps --target .venv/peers audiocraft==1.3.0 moshi==0.2.13
+
+bench-onnx: .venv/dev ## fetch onnxruntime for `make bench`, away from what GigMate needs
+	$(BIN)/uv pip install -q --python $(BIN)/python --target .venv/onnx onnxruntime==1.32.0 onnxscript==0.7.2
 
 bench-guard: .venv/core ## fail if a fast path has lost a fifth of its lead over the plain one (a minute)
 	$(BIN)/python -m experiments.speed.guard
