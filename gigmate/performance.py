@@ -14,8 +14,8 @@ Audio = NDArray[np.float32]
 HEARD_DB = -18.0
 """Level (RMS, dBFS) at which the model hears every song: that of its training data."""
 
-CHORD_STRENGTH = 6.0
-"""Default of `Take.chord_strength`, live too (experiments/011_notes)."""
+CHORD_STRENGTH = 12.0
+"""Default of `Take.chord_strength`, live too (experiments/013_past_errors)."""
 
 _MAX_LIFT_DB = 40.0  # a nearly silent song isn't lifted any further: its noise would be heard as music
 
