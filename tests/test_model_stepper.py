@@ -1,5 +1,6 @@
 import pytest
 import torch
+from recorder import record
 from tiny_models import V, as_inputs, from_inputs, random_frames, random_steps, tiny_model
 from torch import Tensor
 
@@ -9,7 +10,7 @@ from gigmate.generation.offline import generate
 from gigmate.generation.sampler import Greedy, TopK, row_generators
 from gigmate.model import stepper as stepper_module
 from gigmate.model.conditions import StepConditions, step_conditions
-from gigmate.model.graph_stepper import GraphStepper
+from gigmate.model.graph_stepper import Capture, GraphStepper
 from gigmate.model.lm import AccompanimentLM, shift_steps
 from gigmate.model.products import FloatProduct, Int8Product, MixedProduct
 from gigmate.model.stepper import Stepper, equip
@@ -76,13 +77,14 @@ def test_its_steps_are_the_models(weights: stepper_module.Weights, guidance: Gui
 @pytest.mark.parametrize("chunk", [1, 5])
 @pytest.mark.parametrize("guidance", [Guidance(), Guidance(2.0, 3.0)])
 @pytest.mark.parametrize(("dtype", "allowed"), [(torch.float32, FLOAT_ERROR), (torch.bfloat16, 0.03)])
+@pytest.mark.parametrize("capture", [None, record], ids=["computed", "recorded"])
 def test_steps_in_places_that_stay_are_the_models(
-    dtype: torch.dtype, allowed: float, guidance: Guidance, chunk: int
+    capture: Capture | None, dtype: torch.dtype, allowed: float, guidance: Guidance, chunk: int
 ) -> None:
-    """What a CUDA graph would replay, computed operator by operator."""
+    """What a CUDA graph would replay, operator by operator, and as a recorder of operations plays it back."""
     model = tiny_model(window=9, dim=64)
     expected = step_through(model, None, guidance, chunk=chunk)
-    model.stepper = GraphStepper(model, dtype)
+    model.stepper = GraphStepper(model, dtype, capture)
     assert model.new_cache(1).keys.dtype == dtype
     got = step_through(model, model.stepper, guidance, chunk=chunk)
     error = float((got - expected).norm() / expected.norm())
@@ -96,8 +98,24 @@ def test_steps_in_places_that_stay_are_the_models(
 def test_generation_through_it_is_the_same_in_float32(name: str, is_graph: bool) -> None:
     model, frames = tiny_model(name), random_frames(2, 40)
     expected = generate(model, frames, 40, TopK(5), seed=1, guidance_scale=3.0)
-    model.stepper = GraphStepper(model, torch.float32) if is_graph else Stepper(model, "float32")
+    model.stepper = GraphStepper(model, torch.float32, record) if is_graph else Stepper(model, "float32")
     assert torch.equal(generate(model, frames, 40, TopK(5), seed=1, guidance_scale=3.0), expected)
+
+
+def test_recorded_steps_of_forks_go_their_own_way() -> None:
+    model = tiny_model()
+    model.stepper = GraphStepper(model, torch.float32, record)
+    steps = step_conditions(random_frames(2, 30), model.config.build_pattern(), 30)
+    one, alone = FrameGenerator(model, TopK(5), batch=2), FrameGenerator(model, TopK(5), batch=2)
+    draws, same, others = row_generators(0, 2), row_generators(0, 2), row_generators(9, 2)
+    fork = None
+    for call in range(30):
+        now = steps.at(slice(call, call + 1))
+        fork = one.fork() if call == 10 else fork
+        if fork is not None:
+            fork.step(now, others)
+        got, expected = one.step(now, draws), alone.step(now, same)
+        assert got is expected is None or (got is not None and expected is not None and torch.equal(got, expected))
 
 
 @needs_int8
