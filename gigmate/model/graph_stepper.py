@@ -53,7 +53,7 @@ class GraphStepper:
         with torch.autocast(device_type, enabled=False):  # all has its type, and nothing may be cast on the way
             if len(previous) not in steps:
                 steps[len(previous)] = _FixedStep(self._model, inputs, cache, self._capture)
-            return steps[len(previous)].run(inputs).float()
+            return steps[len(previous)].run(inputs).to(torch.float32, copy=True)  # the next step writes over it
 
 
 class _Inputs:
