@@ -147,6 +147,7 @@ def test_soundness_sees_what_is_planted() -> None:
     assert soundness.repetition(part, GRID) > 0.8
     chance = np.sort(np.random.default_rng(0).uniform(0, 28, 90))
     assert soundness.repetition(Part(hits(chance), RATE), GRID) < 0.5
+    assert np.isnan(soundness.repetition(Part(wave[: 2 * RATE], RATE), GRID))  # no two whole bars
     facts = {"loudness_db": -20.0, "density": 4.0, "silence": 0.02}
     assert soundness.is_sane({**facts, "silence": 0.1}, facts)
     for change in ({"loudness_db": -27.0}, {"density": 1.5}, {"silence": 0.4}, {"density": 9.0}):

@@ -16,6 +16,7 @@ from gigmate.accompanist import Accompanist
 from gigmate.generation.frame_generator import FrameGenerator
 from gigmate.generation.guidance import Guidance
 from gigmate.generation.sampler import TopK, row_generators
+from gigmate.model.streams import codes_of
 from experiments.speed.own import conditions_of
 
 player = Accompanist.load()
@@ -23,7 +24,7 @@ generator = FrameGenerator(player.model, TopK(), guidance=Guidance(3.0, 3.0))
 now, draws, frame = conditions_of(player.model, 1), row_generators(0, 1), None
 while frame is None:
     frame = generator.step(now, draws)
-player.codec.stream().decode(frame[:, :, None])
+player.codec.stream().decode(codes_of(frame[:, :, None], player.model.config))
 """
 _COMMANDS = {
     "python generate.py --help": (["generate.py", "--help"], "1.5"),

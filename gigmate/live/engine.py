@@ -25,6 +25,7 @@ from gigmate.generation.step_decoder import FREE
 from gigmate.live.decoding import slot_decoder
 from gigmate.live.frames import EngineFacts, FrameRequest, SlotSettings, SlotsFull
 from gigmate.live.hearing import Hearing
+from gigmate.manner import UNKNOWN, usual
 from gigmate.model.conditions import NUM_TAPS, StepConditions
 from gigmate.model.streams import streams_of
 from gigmate.music.instruments import INSTRUMENTS
@@ -33,7 +34,7 @@ from gigmate.performance import CHORD_STRENGTH
 from gigmate.shapes import Codes
 
 DENSITY_BIAS = 3.0
-"""What density -1 adds to the logit of silence, and +1 takes off."""
+"""What density -1 adds to the logit of silence, and +1 takes off, in models that can't be told how much to play."""
 
 _WARM_UP_CALLS = 3
 
@@ -184,6 +185,7 @@ class Engine:
         beats = torch.zeros(num_rows, 1, config.beat_features)
         instrument = torch.zeros(num_rows, dtype=torch.int64)
         lookahead = torch.zeros(num_rows, dtype=torch.int64)
+        manner = torch.full((num_rows, len(UNKNOWN)), torch.nan)
         for row, request in requests.items():
             slot = self._open_slot(row)
             if request.mix is not None:
@@ -194,7 +196,9 @@ class Engine:
             beats[row, 0] = torch.from_numpy(request.beats)
             instrument[row] = INSTRUMENTS.index(slot.settings.instrument)
             lookahead[row] = request.lookahead_frames
-        return StepConditions(*(part.to(self._device) for part in (mix, heard, beats, instrument, lookahead)))
+            manner[row] = torch.tensor(usual(slot.settings.instrument, density=slot.settings.density))
+        given = mix, heard, beats, instrument, lookahead, manner
+        return StepConditions(*(part.to(self._device) for part in given))
 
     def _decode(
         self, requests: Mapping[int, FrameRequest], frame: Tensor | None
@@ -218,7 +222,7 @@ class Engine:
             temperature=settings.temperature,
             top_k=settings.top_k,
             guidance=settings.guidance,
-            bias=-DENSITY_BIAS * settings.density,
+            bias=0.0 if self._accompanist.model.config.knows_manner else -DENSITY_BIAS * settings.density,
         )
 
     def _open_slot(self, slot: int) -> _Slot:

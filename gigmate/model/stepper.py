@@ -101,10 +101,13 @@ class Stepper:
         return told(levels, chances(logits.view(*relative.shape[:-1], -1), conditions.heard))
 
     def _whole(self, conditions: StepConditions) -> Tensor:
-        """[B, dim]: instrument and lookahead, summed here: a product rounds by the size of its batch."""
+        """[B, dim]: instrument, lookahead and manner, summed here: a product rounds by the size of its batch."""
         encoder = self._model.conditions
         lookahead = encoder.lookahead_features(conditions.lookahead)[:, None] * encoder.lookahead.weight
-        return encoder.instrument(conditions.instrument) + lookahead.sum(dim=-1)
+        whole = encoder.instrument(conditions.instrument) + lookahead.sum(dim=-1)
+        if encoder.manner is None:
+            return whole
+        return whole + (encoder.manner_features(conditions.manner)[:, None] * encoder.manner.weight).sum(dim=-1)
 
     def _known_to(self, views: tuple[tuple[float, bool, bool], ...]) -> Tensor:
         """[views, features]: 1 where the view knows the feature."""

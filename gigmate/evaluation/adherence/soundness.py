@@ -42,15 +42,20 @@ def density(part: Part) -> float:
 
 
 def repetition(part: Part, grid: BeatGrid) -> float:
-    """How much bars are like those 1 to 4 before: the largest mean correlation of their onset patterns; 1 is a loop."""
+    """How much bars are like those 1 to 4 before: the largest mean correlation of their onset patterns; 1 is a loop.
+
+    Fewer than two whole bars: nan.
+    """
     bars = bar_matrix(part, grid)
+    if len(bars) < 2:
+        return float("nan")
     bars = (bars - bars.mean(axis=2, keepdims=True)).reshape(len(bars), -1)
     norms = np.linalg.norm(bars, axis=1)
     found = []
     for lag in range(1, min(_MAX_LAG_BARS, len(bars) - 1) + 1):
         products = (bars[lag:] * bars[:-lag]).sum(axis=1) / np.maximum(norms[lag:] * norms[:-lag], 1e-9)
         found.append(float(products.mean()))
-    return max(found, default=0.0)
+    return max(found)
 
 
 def drift(part: Part, true: Part | None, grid: BeatGrid) -> dict[str, float]:
