@@ -8,11 +8,11 @@ from gigmate.generation.frame_generator import FrameGenerator
 from gigmate.generation.guidance import Guidance
 from gigmate.generation.offline import generate
 from gigmate.generation.sampler import Greedy, TopK, row_generators
-from gigmate.model import stepper as stepper_module
 from gigmate.model.conditions import StepConditions, step_conditions
 from gigmate.model.graph_stepper import Capture, GraphStepper
 from gigmate.model.lm import AccompanimentLM, shift_steps
 from gigmate.model.products import FloatProduct, Int8Product, MixedProduct
+from gigmate.model.step_function import Weights
 from gigmate.model.stepper import Stepper, equip
 from gigmate.model.stepping import SingleSteps
 
@@ -65,13 +65,30 @@ def _size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("chunk", [1, 5])
 @pytest.mark.parametrize("guidance", [Guidance(), Guidance(3.0, 3.0), Guidance(2.0, 3.0)])
 @pytest.mark.parametrize("weights", ["float32", pytest.param("int8", marks=needs_int8)])
-def test_its_steps_are_the_models(weights: stepper_module.Weights, guidance: Guidance, chunk: int) -> None:
+def test_its_steps_are_the_models(weights: Weights, guidance: Guidance, chunk: int) -> None:
     model = tiny_model(window=9, dim=64)
     expected = step_through(model, None, guidance, chunk=chunk)
     got = step_through(model, Stepper(model, weights), guidance, chunk=chunk)
     error = float((got - expected).norm() / expected.norm())
     assert error < (INT8_ERROR if weights == "int8" else FLOAT_ERROR)
     assert weights == "float32" or error > 1e-4  # or it isn't int8 that was measured
+
+
+@needs_int8
+@torch.inference_mode()
+def test_what_was_traced_with_one_row_and_a_short_past_holds_for_all() -> None:
+    model = tiny_model(window=300, dim=64)
+    ways = [Stepper(model, "int8", is_traced=is_traced) for is_traced in (True, False)]
+    for guidance in (Guidance(), Guidance(2.0, 3.0), Guidance(3.0, 3.0)):
+        caches = [model.new_cache(3 * len(guidance.views)) for _ in ways]
+        steps, conditions = random_steps(model, 3, 400)
+        for s in range(330):  # three blocks of the past, and once around the ring
+            now, num_rows = conditions.at(slice(s, s + 1)), 1 if s < 5 else 1 + s % 3
+            before, some = guidance.repeat(steps[:num_rows, :, s]), rows_of(now, num_rows)
+            one, same = (
+                way.logits(before, some, guidance, cache, None) for way, cache in zip(ways, caches, strict=True)
+            )
+            assert torch.equal(one, same), s
 
 
 @pytest.mark.parametrize("chunk", [1, 5])

@@ -14,7 +14,7 @@ from experiments.speed.peers import Shape, Step
 from experiments.speed.report import write
 from experiments.speed.rounds import Times, copy_bytes_per_s, ratio, take_turns
 from gigmate.evaluation.tables import Row, markdown
-from gigmate.model.stepper import Weights
+from gigmate.model.step_function import Weights
 
 _LOG = logging.getLogger(__name__)
 _TINY, _SMALL = ("tiny", 384, 8, 6), ("small", 1024, 24, 16)

@@ -12,7 +12,8 @@ from gigmate.generation.sampler import TopK, row_generators
 from gigmate.model.conditions import StepConditions
 from gigmate.model.config import ModelConfig
 from gigmate.model.lm import AccompanimentLM
-from gigmate.model.stepper import Weights, equip
+from gigmate.model.step_function import Weights
+from gigmate.model.stepper import equip
 
 WINDOW = 2048
 """Long enough to see all that the peers see."""

@@ -44,6 +44,7 @@ def ways_of(model: AccompanimentLM, folder: Path) -> dict[str, Callable[[], Way]
         "plain float32": lambda: _plain(model),
         "float32 (gigmate.model.stepper)": lambda: _stepped(model, Stepper(model, "float32")),
         "int8 (gigmate.model.stepper), the default": lambda: _stepped(model, Stepper(model, "int8")),
+        "int8, operator by operator": lambda: _stepped(model, Stepper(model, "int8", is_traced=False)),
         "torch.compile": lambda: _stepped(model, GraphStepper(model, torch.float32, torch.compile)),
         "onnxruntime float32": lambda: onnx_step(model, folder, is_int8=False, threads=torch.get_num_threads()),
         "onnxruntime int8": lambda: onnx_step(model, folder, is_int8=True, threads=torch.get_num_threads()),

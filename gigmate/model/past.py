@@ -13,8 +13,9 @@ its result is that of the values, weighted by the scores' softmax. torch has a k
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -50,7 +51,13 @@ class Past(Protocol):
 
 
 class OneStep(Protocol):
-    """A step that attends to a past, layer by layer."""
+    """A step that attends to a past, layer by layer: a tuple of all the tensors that it reads and writes, so that what
+    it does can be traced once and done with the tensors of other steps.
+    """
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """The tensors."""
+        ...
 
     def attend(self, layer: int, heads: Tensor) -> Tensor:
         """Store a step's keys and values and mix what its queries see.
@@ -99,19 +106,18 @@ class PlainPast:
         return _PlainStep(self.data, places, mask)
 
 
-@dataclass(frozen=True)
-class _PlainStep:
+class _PlainStep(NamedTuple):
     data: Tensor
     places: Tensor
     mask: Tensor
 
     def attend(self, layer: int, heads: Tensor) -> Tensor:
-        batch, num_heads, (past, used) = len(heads), heads.shape[1] // 3, (self.data[layer], self.mask.shape[-1])
-        new = heads[:, num_heads:].reshape(-1, heads.shape[-1])
-        past.view(-1, past.shape[-1]).index_copy_(0, self.places, new)  # keys and values by one operation
-        query, key, value = heads[:, :num_heads, None], past[0, :batch, :, :used], past[1, :batch, :, :used]
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=self.mask, scale=1.0)
-        return mixed.reshape(batch, -1)
+        past, (batch, used) = self.data[layer], (heads.shape[0], self.mask.shape[-1])
+        query, new = _split(heads)
+        past.view(-1, past.shape[-1]).index_copy_(0, self.places, new.flatten(0, -2))  # both by one operation
+        key, value = past[0, :batch, :, :used], past[1, :batch, :, :used]
+        mixed = F.scaled_dot_product_attention(query[:, :, None], key, value, attn_mask=self.mask, scale=1.0)
+        return mixed.flatten(1)
 
 
 class PackedPast:
@@ -127,9 +133,6 @@ class PackedPast:
         padded = F.pad(past.data, (0, 0, 0, self._num_blocks * BLOCK - capacity)).half()
         self.data = padded.flatten(-2).clone()
         self.keys.copy_(padded[:, 0].unflatten(-2, (self._num_blocks, BLOCK)).transpose(-1, -2))
-        self._layers = [
-            _Tables(layer.view(-1), layer[0].view(-1, BLOCK), layer[1].view(-1, self._width)) for layer in self.data
-        ]
         batch, num_heads, ring = self.data.shape[2:]
         rings = torch.arange(2 * batch * num_heads).view(2, batch, num_heads).transpose(0, 1) * ring
         feature = torch.arange(self._width) * torch.tensor([[BLOCK], [1]])
@@ -167,16 +170,22 @@ class PackedPast:
         places = (self._first[:num_rows] + self._shift[claim.slots].view(num_rows, 2, 1, 1)).flatten()
         mask = torch.full((num_rows, 1, num_blocks * BLOCK), -math.inf, dtype=torch.float16)
         mask[:, :, :used].masked_fill_(claim.mask[:, 0], 0.0)
-        return _PackedStep(self._layers, places, mask, self._bags)
+        bags = self._bags
+        return _PackedStep(
+            self.data, places, mask, bags.owners, bags.key_rows, bags.key_starts, bags.value_rows, bags.value_starts
+        )
 
 
 class _Bags:
-    """Which rows are summed: for keys a bag is a row, a head and a block; for values a row and a head."""
+    """Which rows are summed: for keys a bag is a row, a head and a block; for values a row and a head. `owners` says
+    whose query weighs each bag of keys.
+    """
 
     def __init__(self, past: PackedPast, num_rows: int, num_blocks: int) -> None:
         self.num_rows, self.num_blocks = num_rows, num_blocks
         num_features, num_slots = past.keys.shape[-2], num_blocks * BLOCK
         key_rows = torch.arange(past.keys[0, ..., 0].numel(), dtype=torch.int32).view(past.keys.shape[1:-1])
+        self.owners = torch.arange(num_rows * past.keys.shape[2], dtype=torch.int32).repeat_interleave(num_blocks)
         self.key_rows = key_rows[:num_rows, :, :num_blocks].flatten()
         self.key_starts = torch.arange(0, len(self.key_rows), num_features, dtype=torch.int32)
         value_rows = torch.arange(past.values[0, ..., 0].numel(), dtype=torch.int32).view(past.values.shape[1:-1])
@@ -184,33 +193,30 @@ class _Bags:
         self.value_starts = torch.arange(0, len(self.value_rows), num_slots, dtype=torch.int32)
 
 
-@dataclass(frozen=True)
-class _Tables:
-    """The memory of a layer: as one, keys by rows of `BLOCK` slots, values by rows of E features."""
-
-    memory: Tensor
-    keys: Tensor
-    values: Tensor
-
-
-@dataclass(frozen=True)
-class _PackedStep:
-    layers: list[_Tables]
+class _PackedStep(NamedTuple):
+    data: Tensor
     places: Tensor
     mask: Tensor
-    bags: _Bags
+    owners: Tensor
+    key_rows: Tensor
+    key_starts: Tensor
+    value_rows: Tensor
+    value_starts: Tensor
 
     def attend(self, layer: int, heads: Tensor) -> Tensor:
-        tables, bags = self.layers[layer], self.bags
-        batch, num_heads = len(heads), heads.shape[1] // 3
-        query, new = heads.half().split((num_heads, 2 * num_heads), dim=1)
-        tables.memory.index_copy_(0, self.places, new.flatten())
-        if bags.num_blocks > 1:
-            query = query.repeat_interleave(bags.num_blocks, dim=1)
-        scores = _sums(tables.keys, bags.key_rows, bags.key_starts, query.flatten())
-        shares = scores.view(batch, num_heads, -1).add_(self.mask).softmax(dim=-1)
-        mixed = _sums(tables.values, bags.value_rows, bags.value_starts, shares.flatten())
-        return mixed.view(batch, -1)
+        past, (query, new) = self.data[layer], _split(heads.half())
+        past.view(-1).index_copy_(0, self.places, new.flatten())
+        weights = query.flatten(0, 1).index_select(0, self.owners).flatten()
+        scores = _sums(past[0].view(-1, BLOCK), self.key_rows, self.key_starts, weights)
+        shares = scores.view(query.shape[0], query.shape[1], -1).add_(self.mask).softmax(dim=-1)
+        values = past[1].view(-1, query.shape[2])
+        return _sums(values, self.value_rows, self.value_starts, shares.flatten()).view(query.shape[0], -1)
+
+
+def _split(heads: Tensor) -> tuple[Tensor, Tensor]:
+    """[B, 3 * H, E] into queries [B, H, E], and keys and values [B, 2, H, E]."""
+    parts = heads.unflatten(1, (3, -1))
+    return parts[:, 0], parts[:, 1:]
 
 
 def _sums(table: Tensor, rows: Tensor, starts: Tensor, weights: Tensor) -> Tensor:

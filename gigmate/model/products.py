@@ -3,12 +3,15 @@
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+_USUAL_ROWS = 2
+"""Those of a guided step: what weights are laid out for. Other numbers of rows are multiplied as well."""
 
 
 class Product(Protocol):
-    """x -> x @ weight.T + bias, for a weight [out, in]."""
+    """x -> x @ weight.T + bias, for a weight [out, in]. All are modules: else packed weights couldn't be traced."""
 
     def of(self, values: Tensor) -> Tensor:
         """[B, in], any type of float, -> [B, out] float32."""
@@ -19,22 +22,37 @@ class Product(Protocol):
         ...
 
 
-class FloatProduct:
-    """As it stands."""
+class FloatProduct(nn.Module):
+    """In float32; with oneDNN from weights laid out for it, which reads them up to three times as fast as BLAS does.
+
+    Args:
+        weight: [out, in].
+        bias: [out].
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        self._weight, self._bias = weight.detach(), None if bias is None else bias.detach()
+        super().__init__()
+        self._bias, weight = None if bias is None else bias.detach(), weight.detach()
+        self._is_packed = weight.device.type == "cpu" and torch.backends.mkldnn.is_available()
+        if self._is_packed:
+            weight = torch.ops.mkldnn._reorder_linear_weight(weight.float(), _USUAL_ROWS)
+        self._weight = weight
 
     def of(self, values: Tensor) -> Tensor:
         """[B, in] -> [B, out]."""
-        return F.linear(values, self._weight, self._bias)
+        return self._product(values, self._bias)
 
     def add_to(self, total: Tensor, values: Tensor) -> None:
         """Add the product in place, the bias left out."""
-        total.addmm_(values, self._weight.T)
+        total.add_(self._product(values, None))
+
+    def _product(self, values: Tensor, bias: Tensor | None) -> Tensor:
+        if not self._is_packed:
+            return F.linear(values, self._weight, bias)
+        return torch.ops.mkldnn._linear_pointwise(values, self._weight, bias, "none", [], "")
 
 
-class Int8Product:
+class Int8Product(nn.Module):
     """Both sides in int8, weights scaled for each of their rows, values for each of theirs.
 
     Rows are brought to a peak of 1, so that one fixed scale fits all: torch's own dynamic product takes one for the
@@ -51,6 +69,7 @@ class Int8Product:
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         if not self.is_available():
             raise ValueError("int8 products need torch's fbgemm, which is there on x86 alone")
+        super().__init__()
         levels = 127 if torch.cpu._is_vnni_supported() else 63
         weight = weight.detach().float()
         scale = weight.abs().amax(dim=1).clamp(min=1e-12) / levels
@@ -84,7 +103,7 @@ class Int8Product:
         return self._multiply(values / peak, 1 / 127, 128, self._packed), peak
 
 
-class MixedProduct:
+class MixedProduct(nn.Module):
     """Weights in int8, scaled for each of their rows, values in bfloat16: for small weights, where quantising the
     values would cost more than it gains.
 
@@ -96,6 +115,7 @@ class MixedProduct:
     _MOST_WEIGHTS = 400_000
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        super().__init__()
         weight = weight.detach().float()
         scale = weight.abs().amax(dim=1).clamp(min=1e-12) / 127
         self._weight, self._scale = (weight / scale[:, None]).round().to(torch.int8), scale.bfloat16()

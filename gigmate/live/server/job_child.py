@@ -97,7 +97,8 @@ class Worker:
         song = read_audio(Path(task["input"]), max_seconds=task["max_seconds"])
         inbox.check(number)
         grid = track_beats(song.wave, song.sample_rate)
-        take = Take(task["instrument"], task["lookahead_s"], task["seed"], task["guidance_scale"])
+        names = ("instrument", "lookahead_s", "seed", "guidance_scale", "louder_db", "density")
+        take = Take(**{name: task[name] for name in names})
         played = self._player.accompany(
             song.wave,
             song.sample_rate,
