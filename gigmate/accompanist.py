@@ -25,6 +25,7 @@ from gigmate.device import Device, captured, use_threads
 from gigmate.errors import UsageError
 from gigmate.generation.audition import Audition
 from gigmate.generation.offline import generate
+from gigmate.generation.warm_up import WarmUp
 from gigmate.manner import UNKNOWN, Manner, usual
 from gigmate.model.conditions import FrameConditions
 from gigmate.model.graph_stepper import GraphStepper
@@ -35,6 +36,7 @@ from gigmate.music.grid import BeatGrid
 from gigmate.music.instruments import INSTRUMENTS
 from gigmate.performance import Audio, Performance, Take, fit, headroom_gain, hearing_gain
 from gigmate.pitch import UNKNOWN_NOTES
+from gigmate.rehearsal import rehearse
 from gigmate.shapes import Codes, Features, Wave
 from gigmate.stopwatch import Stopwatch
 
@@ -56,6 +58,7 @@ class Accompanist:
     def __init__(self, model: AccompanimentLM, codec: Codec, dtype: torch.dtype = torch.float32) -> None:
         self.model, self.codec, self.dtype = model.eval(), codec, dtype
         self.features = MixFeatures(codec.spec.sample_rate, codec.spec.hop)
+        self._warm_ups: dict[tuple[str, float], WarmUp | None] = {}
 
     @classmethod
     def load(cls, ckpt: Path | None = None, *, codec: Any = None, device: Device | None = None) -> "Accompanist":
@@ -145,9 +148,17 @@ class Accompanist:
                 guidance_scale=take.guidance_scale,
                 chord_strength=take.chord_strength,
                 prompt=None if prompt is None else streams_of(prompt, self.model.config),
+                warm_ups=[] if prompt is not None else [self.warm_up(take.instrument, take.louder_db)],
                 audition=None if power is None else self.audition(conditions, num_frames, take.num_candidates),
                 progress=progress,
             )
+
+    def warm_up(self, instrument: str, louder_db: float = 0.0) -> WarmUp | None:
+        """What the player of an instrument has played before the song begins (`gigmate.rehearsal`)."""
+        key = instrument, louder_db
+        if key not in self._warm_ups:
+            self._warm_ups[key] = rehearse(self.codec, self.features, self.model.config, instrument, louder_db)
+        return self._warm_ups[key]
 
     def audition(self, conditions: FrameConditions, num_frames: int, num_candidates: int) -> Audition | None:
         """The search for stems that fit the chords of their mixes; None if there is nothing to choose by."""

@@ -114,6 +114,7 @@ _MODULE = _group(
     past_dropout=_SHARE,
     past_errors=_SHARE,
     notes_dropout=_SHARE,
+    sound_dropout=_SHARE,
     harmony_weight=Float(0, 100),
     codebook_weights=Many(Float(0, 100), 1, 64, optional=True),
     sample_every_steps=_NUM_STEPS,

@@ -10,7 +10,8 @@ from gigmate.generation.controls import RowControls
 from gigmate.generation.guidance import Guidance
 from gigmate.generation.sampler import Sampler
 from gigmate.generation.step_decoder import FREE, StepDecoder
-from gigmate.model.conditions import StepConditions
+from gigmate.generation.warm_up import WarmUp
+from gigmate.model.conditions import StepConditions, step_conditions
 from gigmate.model.delay_line import DelayLine
 from gigmate.model.lm import AccompanimentLM
 from gigmate.shapes import Codes, Mask
@@ -51,8 +52,7 @@ class FrameGenerator:
         )
         self._line = DelayLine(self.pattern, self._special_id, batch, self._decoder.device)
         self._offsets = torch.tensor(self.pattern.offsets)
-        self._prompt_rest = torch.full((batch, self.pattern.num_codebooks, 0), FREE)
-        self._prompt_steps = 0
+        self._forget_prompt(batch)
 
     @property
     def max_delay(self) -> int:
@@ -116,13 +116,34 @@ class FrameGenerator:
             self._line.push(step)
         rest = steps[:, :, num_frames * period :].cpu()
         self._prompt_rest = rest.masked_fill(rest == self._special_id, FREE)
-        self._prompt_steps = num_frames * period
+        self._prompt_steps[:] = num_frames * period
+
+    def warmed(self, warm_up: WarmUp) -> "FrameGenerator":
+        """What `begin` takes: one row that has played a warm-up."""
+        player = copy.copy(self)
+        player._decoder = self._decoder.alone()
+        player._line = DelayLine(self.pattern, self._special_id, 1, self._decoder.device)
+        player._forget_prompt(1)
+        conditions = warm_up.conditions.to(self._decoder.device)
+        num_calls = warm_up.streams.shape[2]
+        steps = step_conditions(conditions, self.pattern, num_calls * self.pattern.period)
+        player.prefill(warm_up.streams, steps.at(slice(None, None, self.pattern.period)))
+        player._line.hide()
+        return player
+
+    def begin(self, row: int, player: "FrameGenerator") -> None:
+        """A row without a past gets that of a player who has warmed up: its next call is number 0 nevertheless."""
+        self._decoder.adopt(row, player._decoder)
+        self._line.adopt(row, player._line)
+        if self._prompt_rest.shape[2] == 0:
+            self._prompt_rest = player._prompt_rest.expand(len(self._prompt_rest), -1, -1).clone().fill_(FREE)
+        self._prompt_rest[row], self._prompt_steps[row] = player._prompt_rest[0], player._prompt_steps[0]
 
     def fork(self) -> "FrameGenerator":
         """A copy that goes its own way with the same model: to try a plan and drop it."""
         other = copy.copy(self)
         other._decoder, other._line = self._decoder.fork(), self._line.fork()
-        other._prompt_rest = self._prompt_rest.clone()
+        other._prompt_rest, other._prompt_steps = self._prompt_rest.clone(), self._prompt_steps.clone()
         return other
 
     def select(self, rows: Tensor) -> None:
@@ -130,13 +151,18 @@ class FrameGenerator:
         rows = rows.cpu()
         self._decoder.select(rows)
         self._line.select(rows)
-        self._prompt_rest = self._prompt_rest[rows]
+        self._prompt_rest, self._prompt_steps = self._prompt_rest[rows], self._prompt_steps[rows]
 
     def reset(self, rows: Mask | None = None) -> None:
         """Forget the past of `rows` [B] bool on the CPU, or of all."""
         self._decoder.reset(rows)
         self._line.reset(rows)
-        self._prompt_rest[slice(None) if rows is None else rows] = FREE
+        chosen = slice(None) if rows is None else rows
+        self._prompt_rest[chosen], self._prompt_steps[chosen] = FREE, 0
+
+    def _forget_prompt(self, batch: int) -> None:
+        self._prompt_rest = torch.full((batch, self.pattern.num_codebooks, 0), FREE)
+        self._prompt_steps = torch.zeros(batch, dtype=torch.int64)
 
     def _plan(self, num_rows: int) -> Tensor:
         """[b, K]: what the pattern, or a past that was given, says of the coming step of the first b rows."""
@@ -144,7 +170,7 @@ class FrameGenerator:
         since_first = num_steps[:, None] - self._offsets
         has_code = (since_first >= 0) & (since_first % self.pattern.period == 0)
         plan = torch.where(has_code, FREE, self._special_id)
-        place = num_steps - self._prompt_steps
+        place = num_steps - self._prompt_steps[:num_rows]
         if rest.shape[2] == 0 or int(place.min()) >= rest.shape[2]:
             return plan
         inside = (place >= 0) & (place < rest.shape[2])

@@ -1,6 +1,6 @@
 """A whole piece at once: the loop around `FrameGenerator`, and the one for patterns that can't be streamed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from gigmate.generation.frame_generator import FrameGenerator
 from gigmate.generation.guidance import Guidance
 from gigmate.generation.sampler import Sampler, row_generators
 from gigmate.generation.step_decoder import FREE, StepDecoder
+from gigmate.generation.warm_up import WarmUp
 from gigmate.model.conditions import FrameConditions, step_conditions
 from gigmate.model.lm import AccompanimentLM
 from gigmate.shapes import Codes
@@ -30,6 +31,7 @@ def generate(
     chord_strength: float = 0.0,
     prompt: Codes | None = None,
     audition: Audition | None = None,
+    warm_ups: Sequence[WarmUp | None] = (),
     progress: Progress | None = None,
 ) -> Codes:
     """Make a stem.
@@ -45,19 +47,23 @@ def generate(
         chord_strength: how much notes are favoured that fit the chord, if the model writes notes (`ChordBias`).
         prompt: [B, K, T_past] the stem's own past to go on from, T_past <= num_frames; unknown notes: the special id.
         audition: search for a stem that fits better; None: take the first.
+        warm_ups: of each row, or of none; without effect on patterns that can't be streamed.
         progress: called with frames done and `num_frames`, now and then at the least at the end.
 
     Returns:
         What the model writes (`gigmate.model.streams`), [B, K, num_frames] on its device, the prompt first.
 
     Raises:
-        ValueError: the prompt doesn't fit, or an audition for a pattern that can't be streamed.
+        ValueError: the prompt doesn't fit, there are warm-ups besides, or an audition for a pattern that can't be
+            streamed.
     """
     config, device = model.config, model.heads.weight.device
     shape = (conditions.batch, config.num_streams, num_frames)
     past = torch.empty(*shape[:2], 0, dtype=torch.int64) if prompt is None else prompt
     if past.shape[:2] != shape[:2] or past.shape[2] > num_frames:
         raise ValueError(f"the prompt is {tuple(past.shape)}, but codes of {shape} are to be made")
+    if warm_ups and (past.shape[2] or len(warm_ups) != conditions.batch):
+        raise ValueError(f"{len(warm_ups)} warm-ups for {conditions.batch} rows and a prompt of {past.shape[2]} frames")
     is_streamable = config.build_pattern().is_streamable
     if audition is not None and not is_streamable:
         raise ValueError("this pattern makes no frames one by one that could be judged: no audition")
@@ -67,7 +73,7 @@ def generate(
     piece = _Piece(
         model, conditions.to(device), past.shape[2], sampler, guidance, chord_strength, seed, progress or _unwatched
     )
-    return piece.stream(codes, audition) if is_streamable else piece.make_in_passes(codes)
+    return piece.stream(codes, audition, warm_ups) if is_streamable else piece.make_in_passes(codes)
 
 
 def _unwatched(done: int, total: int) -> None:
@@ -85,7 +91,7 @@ class _Piece:
     seed: int
     report: Progress
 
-    def stream(self, codes: Codes, audition: Audition | None) -> Codes:
+    def stream(self, codes: Codes, audition: Audition | None, warm_ups: Sequence[WarmUp | None]) -> Codes:
         """Fill `codes` frame by frame, as if live; what is written of frames beyond the end is dropped."""
         num_frames, num_candidates = codes.shape[2], 1 if audition is None else audition.num_candidates
         codes = codes.repeat_interleave(num_candidates, dim=0)
@@ -95,9 +101,14 @@ class _Piece:
         generator = FrameGenerator(
             self.model, self.sampler, batch=batch, guidance=self.guidance, chord_strength=self.chord_strength
         )
+        players = {id(warm_up): generator.warmed(warm_up) for warm_up in warm_ups if warm_up is not None}
+        for row in range(batch if players else 0):
+            if (warm_up := warm_ups[row // num_candidates]) is not None:
+                generator.begin(row, players[id(warm_up)])
         period, num_calls = generator.pattern.period, num_frames + generator.max_delay
         steps = step_conditions(conditions, generator.pattern, num_calls * period).at(slice(None, None, period))
-        generator.prefill(codes[:, :, : self.num_past], steps)
+        if self.num_past:
+            generator.prefill(codes[:, :, : self.num_past], steps)
         judged = self.num_past
         for call in range(self.num_past, num_calls):
             frame = generator.step(steps.at(slice(call, call + 1)), generators)

@@ -119,6 +119,19 @@ class StepDecoder:
         if steps.shape[2]:
             self._previous = steps[:, :, -1].clone()
 
+    def alone(self) -> "StepDecoder":
+        """One row without a past, with the same model, guidance and sampler."""
+        other = copy.copy(self)
+        other._cache = self._model.new_cache(len(self._guidance.views), self._cache.max_chunk)
+        other._previous = torch.full_like(self._previous[:1], self._model.config.special_id)
+        return other
+
+    @torch.inference_mode()
+    def adopt(self, row: int, other: "StepDecoder") -> None:
+        """A row goes on from where `other`, which was made by `alone`, is."""
+        self._cache.adopt(row * len(self._guidance.views), other._cache)
+        self._previous[row] = other._previous[0]
+
     def fork(self) -> "StepDecoder":
         """A copy that goes its own way with the same model."""
         other = copy.copy(self)

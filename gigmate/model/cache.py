@@ -123,6 +123,15 @@ class KVCache:
         self._past.data.copy_(self._past.data[:, :, rows])
         self.positions, self.next_position = self.positions[rows], self.next_position[rows]
 
+    def adopt(self, first_row: int, other: "KVCache") -> None:
+        """Rows from `first_row` on take the past of all rows of another cache of the same shape but for its batch."""
+        if isinstance(self._past, PackedPast):
+            other.pack()
+        rows = slice(first_row, first_row + other.batch)
+        self._past.data[:, :, rows].copy_(other._past.data)
+        self.positions[rows], self.next_position[rows] = other.positions, other.next_position
+        self._num_used = max(self._num_used, other._num_used)
+
     def reset(self, rows: Mask | None = None) -> None:
         """Forget the past of `rows` [B] bool, or of all: they are as new to the last bit."""
         chosen = torch.ones_like(self.next_position, dtype=torch.bool) if rows is None else rows

@@ -132,6 +132,10 @@ class StepConditions:
         """The conditions of some steps."""
         return replace(self, mix=self.mix[:, steps], heard=self.heard[:, steps], beats=self.beats[:, steps])
 
+    def to(self, device: torch.device | str) -> "StepConditions":
+        """The same on `device`."""
+        return _map(self, lambda value: value.to(device))
+
 
 def step_conditions(conditions: FrameConditions, pattern: Pattern, num_steps: int) -> StepConditions:
     """What each of `num_steps` steps of `pattern` gets."""

@@ -36,6 +36,7 @@ class DelayLine:
         self._held = torch.full((batch, pattern.num_codebooks, self._num_held), special_id, device=device)
         self.num_steps = torch.zeros(batch, dtype=torch.int64)
         """[B] int64 on the CPU: steps pushed so far."""
+        self._first_frame = torch.zeros(batch, dtype=torch.int64)
 
     def push(self, step: Tensor, active: Mask | None = None) -> Tensor | None:
         """Take a step [b, K] of the first b <= B rows; return the frame [b, K] that it completes, or None if none.
@@ -52,13 +53,22 @@ class DelayLine:
         num_steps += moved
 
         frame = num_steps // self._period - 1 - self._max_delay
-        is_complete = (moved > 0) & (num_steps % self._period == 0) & (frame >= 0)
+        is_complete = (moved > 0) & (num_steps % self._period == 0) & (frame >= self._first_frame[: len(step)])
         if not bool(is_complete.any()):
             return None
         first = (frame * self._period).clamp(min=0).to(step.device)
         slots = (first[:, None] + self._offsets) % self._num_held
         codes = held.gather(2, slots[:, :, None])[:, :, 0]
         return torch.where(is_complete.to(step.device)[:, None], codes, self._special_id)
+
+    def hide(self) -> None:
+        """Of what was pushed so far no frame is returned any more."""
+        self._first_frame = self.num_steps // self._period
+
+    def adopt(self, row: int, other: "DelayLine") -> None:
+        """A row goes on from where the only row of another line is."""
+        self._held[row], self.num_steps[row] = other._held[0], other.num_steps[0]
+        self._first_frame[row] = other._first_frame[0]
 
     def fork(self) -> "DelayLine":
         """A copy that goes its own way."""
@@ -67,9 +77,10 @@ class DelayLine:
     def select(self, rows: Tensor) -> None:
         """Row i goes on from where row `rows[i]` was; [B] int64 on the CPU."""
         self._held, self.num_steps = self._held[rows.to(self._held.device)], self.num_steps[rows]
+        self._first_frame = self._first_frame[rows]
 
     def reset(self, rows: Mask | None = None) -> None:
         """Begin anew in `rows` [B] bool on the CPU, or in all."""
         chosen = torch.ones(len(self.num_steps), dtype=torch.bool) if rows is None else rows
         self._held[chosen.to(self._held.device)] = self._special_id
-        self.num_steps[chosen] = 0
+        self.num_steps[chosen], self._first_frame[chosen] = 0, 0

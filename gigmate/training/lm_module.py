@@ -52,6 +52,7 @@ class LMModule(L.LightningModule):
         past_dropout: share of the windows that lose spans of the stem's own past (`gigmate.training.past`).
         past_errors: share of the windows in whose past spans of sound are another moment's.
         notes_dropout: share of the windows that aren't told the notes of the past, as before a stem that is continued.
+        sound_dropout: share of the windows that aren't told the sound of the past, as when a player begins.
         harmony_weight: of a second loss, that of the chord by the mix.
         codebook_weights: how much each codebook counts in the loss; None: all the same.
         sample_every_steps: play a window after the validations that far apart; 0 for never.
@@ -73,6 +74,7 @@ class LMModule(L.LightningModule):
         past_dropout: float = 0.0,
         past_errors: float = 0.0,
         notes_dropout: float = 0.1,
+        sound_dropout: float = 0.0,
         harmony_weight: float = 1.0,
         codebook_weights: Sequence[float] | None = None,
         sample_every_steps: int = 0,
@@ -85,7 +87,7 @@ class LMModule(L.LightningModule):
         self.make_optimizer, self.schedule, self.load_codec = make_optimizer, schedule, load_codec
         self.condition_dropout, self.beat_dropout, self.manner_dropout = condition_dropout, beat_dropout, manner_dropout
         self.past_dropout, self.past_errors, self.notes_dropout = past_dropout, past_errors, notes_dropout
-        self.harmony_weight = harmony_weight
+        self.sound_dropout, self.harmony_weight = sound_dropout, harmony_weight
         weights = [1.0] * shape.num_streams if codebook_weights is None else list(codebook_weights)
         if len(weights) != shape.num_streams:
             raise UsageError(
@@ -151,7 +153,8 @@ class LMModule(L.LightningModule):
             codes = misplace_spans(codes, self.past_errors)
         if self.past_dropout:
             notes, codes = (hide_spans(part, special, self.past_dropout) for part in (notes, codes))
-        return torch.cat((hide_first(notes, special, self.notes_dropout), codes), dim=1)
+        notes, codes = hide_first(notes, special, self.notes_dropout), hide_first(codes, special, self.sound_dropout)
+        return torch.cat((notes, codes), dim=1)
 
     def hear_chords(self, batch: Batch, *, transposes: bool) -> tuple[Tensor, Tensor, Tensor]:
         """What is heard of the chords in every few frames of each mix, and the truth, both transposed at random if

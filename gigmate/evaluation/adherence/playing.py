@@ -46,6 +46,7 @@ class PlayingStyle:
     num_candidates: int = 4
     chord_strength: float = CHORD_STRENGTH
     manner: str = "usual"
+    warms_up: bool = True
 
 
 def play_pairs(player: Accompanist, pairs: Sequence[Pair], lookahead_s: float, style: PlayingStyle) -> list[Mono]:
@@ -104,6 +105,7 @@ def _play_batch(player: Accompanist, pairs: Sequence[Pair], lookahead_s: float, 
             seed=style.seed,
             guidance_scale=style.guidance_scale,
             chord_strength=style.chord_strength,
+            warm_ups=[player.warm_up(pair.instrument) if style.warms_up else None for pair in pairs],
             audition=player.audition(conditions, num_frames, style.num_candidates if lookahead >= 0 else 1),
         )
     codes = codes_of(streams, player.model.config)
