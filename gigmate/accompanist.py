@@ -26,7 +26,6 @@ from gigmate.errors import UsageError
 from gigmate.generation.audition import Audition
 from gigmate.generation.offline import generate
 from gigmate.generation.warm_up import WarmUp
-from gigmate.manner import UNKNOWN, Manner, usual
 from gigmate.model.conditions import FrameConditions
 from gigmate.model.graph_stepper import GraphStepper
 from gigmate.model.lm import AccompanimentLM
@@ -134,8 +133,7 @@ class Accompanist:
         progress: Progress | None = None,
     ) -> Codes:
         """What the model writes (`gigmate.model.streams`), [1, K', T]; the prompt [1, K, T_past] comes first in it."""
-        manner = self._manner(take, goes_on=prompt is not None)
-        conditions = replace(self._conditions(num_frames, take, power, grid), manner=torch.tensor([manner]))
+        conditions = self._conditions(num_frames, take, power, grid)
         device_type = self.model.heads.weight.device.type
         is_reduced = self.dtype != torch.float32
         with clock.part("model"), torch.autocast(device_type, self.dtype, enabled=is_reduced):
@@ -196,16 +194,6 @@ class Accompanist:
             lookahead=torch.tensor([round(lookahead_s * rate)]),
         )
 
-    def _manner(self, take: Take, *, goes_on: bool) -> Manner:
-        """How the take is played; what a stem was so far says itself how it goes on."""
-        manner = UNKNOWN if goes_on else usual(take.instrument, take.louder_db, take.density)
-        knows = self.model.config.knows_manner
-        if (take.louder_db or take.density) and (manner is UNKNOWN or not knows):
-            why = "what is gone on with says it" if knows else "this checkpoint can't be told"
-            what = f"louder_db {take.louder_db:g} and density {take.density:g}, but {why}"
-            raise UsageError("manner", what, "louder_db, density", "leave both out")
-        return manner
-
     def at_codec_rate(self, wave: Audio, sample_rate: int) -> Wave:
         """[C, N] at the song's rate -> [1, C', N'] at the codec's."""
         spec = self.codec.spec
@@ -236,7 +224,6 @@ class Accompanist:
             "num_candidates": take.num_candidates,
             "chord_strength": take.chord_strength,
             "louder_db": take.louder_db,
-            "density": take.density,
             "stem_level_db": round(loudness_db(stem), 2),
             "stem_peak": round(float(np.abs(stem).max(initial=0.0)), 4),
             "mix_turned_down_db": round(20 * float(np.log10(1 / mix_gain)), 2),

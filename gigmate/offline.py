@@ -58,7 +58,6 @@ def run(cfg: DictConfig) -> None:
         num_candidates=cfg.num_candidates,
         chord_strength=cfg.chord_strength,
         louder_db=cfg.louder_db,
-        density=cfg.density,
     )
     refused: list[GigmateError] = []
     for job in jobs:

@@ -33,8 +33,7 @@ class Take:
         num_candidates: ways to go on that are tried every half second, of which the one that fits the song's chords
             best is kept; 1: none is looked for. Without effect on drums, which have no chords.
         chord_strength: how much notes are favoured that fit the chord, by models that write notes; 0: not at all.
-        louder_db: how much louder than usual it is played, by models that can be told (`gigmate.manner`).
-        density: likewise how much more: 1 is twice as many notes as usual, -1 half.
+        louder_db: how much louder than usual it is played (`gigmate.rehearsal`).
     """
 
     instrument: str = "drums"
@@ -45,7 +44,6 @@ class Take:
     num_candidates: int = 4
     chord_strength: float = CHORD_STRENGTH
     louder_db: float = 0.0
-    density: float = 0.0
 
 
 @dataclass(frozen=True)

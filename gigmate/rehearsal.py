@@ -1,5 +1,7 @@
 """Warm-ups from the practice band: each player's part in a song that nobody else hears."""
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,16 +14,18 @@ from gigmate.model.conditions import FrameConditions
 from gigmate.model.config import ModelConfig
 from gigmate.model.streams import streams_of
 from gigmate.music.band import compose, render_song
+from gigmate.music.band.render import Sound
+from gigmate.music.band.song import Song
 from gigmate.music.instruments import INSTRUMENTS
 from gigmate.music.note_codes import note_codes
 from gigmate.performance import hearing_gain
 
-_SEED = 9_000_028
-"""A song at 111 bpm in 4/4 in which everybody plays from the third bar on; neither trained on nor judged by."""
+_SEED, _SONG_S, _FROM_S, _TO_S = 9_000_039, 12.0, 6.0, 8.0
+"""A song at 127 bpm in which everybody plays in these two seconds, drums with kick, snare and hats; neither trained on
+nor judged by.
+"""
 
-_SONG_S, _FROM_S, _TO_S = 12.0, 6.0, 8.0
-
-USUAL_DB = {"drums": -22.0, "bass": -21.0, "keys": -22.5, "guitar": -20.5, "lead": -20.5}
+USUAL_DB = {"drums": -20.0, "bass": -20.5, "keys": -22.0, "guitar": -20.5, "lead": -20.5}
 """Level in mel bands at which stems are usually played to a song that is heard at `HEARD_DB`: between the medians of
 practice songs and of MIDI files (experiments/014_warm_up). Who isn't here doesn't warm up.
 """
@@ -42,8 +46,7 @@ def rehearse(
     if instrument not in USUAL_DB:
         return None
     spec = codec.spec
-    song = compose(_SEED, _SONG_S)
-    stems = render_song(song, spec.sample_rate)
+    song, stems = _practice(spec.sample_rate)
     mix = np.sum([wave for name, wave in stems.items() if name != instrument], axis=0)
     stem = stems[instrument]
     frames = slice(int(_FROM_S * spec.frame_rate), int(_TO_S * spec.frame_rate))
@@ -63,6 +66,12 @@ def rehearse(
         lookahead=torch.tensor([min(max(0, config.min_lookahead_frames), config.max_lookahead_frames)]),
     )
     return WarmUp(streams_of(codes.cpu(), config, ahead if config.writes_notes else None), conditions)
+
+
+@lru_cache(maxsize=1)
+def _practice(sample_rate: int) -> tuple[Song, dict[str, Sound]]:
+    song = compose(_SEED, _SONG_S)
+    return song, render_song(song, sample_rate)
 
 
 def level_db(power: torch.Tensor) -> float:

@@ -66,9 +66,7 @@ class FakeSource:
         grid = BeatGrid.from_tempo(120, 4, self.seconds) if number % 2 == 0 else None
         split = self.splits[number] if self.splits else None
         waves = {name: wave.astype(np.float32) for name, wave in stems.items()}
-        starts_s = 0.25 * np.arange(beat[-1] + 1) + late_s
-        notes = {"drums": np.stack([starts_s, starts_s + 0.05, np.full(len(starts_s), 38.0)], axis=1)}
-        return SongAudio(waves, grid, f"group-{number // 2}", split, "CC0", notes=notes)
+        return SongAudio(waves, grid, f"group-{number // 2}", split, "CC0")
 
 
 def audio_job(folder: object, source: FakeSource | None = None) -> Job:

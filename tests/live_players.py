@@ -26,8 +26,7 @@ def tiny_player(num_layers: int = 2, *, writes_notes: bool = False) -> Accompani
     size = 1024 if writes_notes else 64
     codec = CompactCodec(replace(SMALL, codebook_size=size)).eval()
     codec.quantizer.vectors.copy_(torch.randn_like(codec.quantizer.vectors) * 0.3)
-    own = {"writes_notes": writes_notes, "knows_manner": writes_notes}
-    shape = ModelConfig(32, num_layers, num_heads=2, codebook_size=size, window=32, **own)
+    shape = ModelConfig(32, num_layers, num_heads=2, codebook_size=size, window=32, writes_notes=writes_notes)
     model = AccompanimentLM(shape)
     torch.nn.init.normal_(model.heads.weight, std=0.3)
     return Accompanist(model, codec)

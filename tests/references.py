@@ -87,7 +87,7 @@ def delayed_step_conditions(frames: FrameConditions, max_delay: int, num_steps: 
             )
         rows.append([torch.stack(column) for column in zip(*steps, strict=True)])
     mix, is_heard, beats = (torch.stack(column) for column in zip(*rows, strict=True))
-    return StepConditions(mix, is_heard, beats, frames.instrument, frames.lookahead, frames.manner)
+    return StepConditions(mix, is_heard, beats, frames.instrument, frames.lookahead)
 
 
 @torch.no_grad()

@@ -27,7 +27,6 @@ def tiny_model(pattern: str = "delay", **changes: object) -> AccompanimentLM:
         "num_instruments": 3,
         "min_lookahead_frames": -5,
         "max_lookahead_frames": 5,
-        "knows_manner": True,
         "pattern": PatternConfig(pattern),
         **changes,
     }
@@ -46,7 +45,6 @@ def random_frames(batch: int, num_frames: int, lookahead: int | None = None) -> 
         beats=torch.randn(batch, G, num_frames, generator=g),
         instrument=torch.randint(0, 3, (batch,), generator=g),
         lookahead=drawn if lookahead is None else torch.full((batch,), lookahead),
-        manner=torch.tensor([[-30.0, 1.0], [-15.0, torch.nan], [torch.nan, 4.0]]).repeat(batch, 1)[:batch],
     )
 
 
@@ -57,15 +55,14 @@ def random_codes(batch: int, num_frames: int) -> Tensor:
 
 def as_inputs(conditions: StepConditions) -> Inputs:
     """Conditions as a tuple [B, S, ...], as `contracts.py` cuts them."""
-    whole = (conditions.instrument, conditions.lookahead, conditions.manner)
-    repeated = (v[:, None].expand(-1, conditions.num_steps, *v.shape[1:]) for v in whole)
-    return (conditions.mix, conditions.heard, conditions.beats, *repeated)
+    values = (getattr(conditions, name) for name in StepConditions.__dataclass_fields__)
+    return tuple(v if v.ndim > 1 else v[:, None].expand(-1, conditions.num_steps) for v in values)
 
 
 def from_inputs(inputs: Inputs) -> StepConditions:
     """The inverse of `as_inputs`."""
-    mix, heard, beats, *whole = inputs
-    return StepConditions(mix, heard, beats, *(values[:, 0] for values in whole))
+    mix, heard, beats, instrument, lookahead = inputs
+    return StepConditions(mix, heard, beats, instrument[:, 0], lookahead[:, 0])
 
 
 def random_steps(model: AccompanimentLM, batch: int, num_frames: int) -> tuple[Tensor, StepConditions]:

@@ -37,7 +37,6 @@ SHAPE = ModelConfig(
     min_lookahead_frames=-2,
     max_lookahead_frames=2,
     pattern=PatternConfig("delay"),
-    knows_manner=True,
 )
 
 
@@ -65,7 +64,6 @@ class ToyWindows(Dataset[TokenWindow]):
             "tones": F.one_hot(tune % NUM_PITCH_CLASSES, NUM_PITCH_CLASSES).T.float(),
             "instrument": torch.tensor(index % 7),
             "lookahead": torch.randint(self.lookaheads[0], self.lookaheads[1] + 1, (), generator=generator),
-            "manner": torch.tensor([-20.0, float(index % 5)]),
             "song": torch.tensor(key[0]),
             "index": torch.tensor(key[1]),
         }

@@ -52,7 +52,6 @@ class PureStep(nn.Module):
         beats: Tensor,
         instrument: Tensor,
         lookahead: Tensor,
-        manner: Tensor,
         position: Tensor,
         mask: Tensor,
         data: Tensor,
@@ -61,12 +60,11 @@ class PureStep(nn.Module):
 
         Args:
             previous: [B, K] int64.
-            mix: this and the following five are those of `StepConditions`, S = 1.
+            mix: this and the following four are those of `StepConditions`, S = 1.
             heard: see there.
             beats: see there.
             instrument: see there.
             lookahead: see there.
-            manner: see there.
             position: [B, 1] int64.
             mask: [B, 1, 1, M + 1] bool, what of the past is seen, and the present.
             data: [L, 2, B, H, M, E], keys and values of the past.
@@ -74,9 +72,7 @@ class PureStep(nn.Module):
         past, trunk = _GivenPast(data), self.model.trunk
         cos, sin = trunk.positions(position)
         view = View(cos, sin, mask, past, Claim(position, position, mask))
-        hidden = self.model.embed(
-            previous[:, :, None], StepConditions(mix, heard, beats, instrument, lookahead, manner)
-        )
+        hidden = self.model.embed(previous[:, :, None], StepConditions(mix, heard, beats, instrument, lookahead))
         out = self.model.heads(trunk.through(hidden, view)).view(len(previous), self.model.config.num_streams, -1)
         return out, torch.stack(past.new)
 

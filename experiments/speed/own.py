@@ -29,7 +29,6 @@ def model_of(shape: Shape, window: int = WINDOW) -> AccompanimentLM:
             window=window,
             num_codebooks=NUM_CODEBOOKS,
             codebook_size=NUM_CODES,
-            knows_manner=True,
         )
     ).eval()
 

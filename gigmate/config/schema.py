@@ -48,7 +48,6 @@ _MODEL = _group(
     window=Int(1, 65_536, help="frames of the past that are seen"),
     dropout=Float(0, 0.9),
     writes_notes=Bool(),
-    knows_manner=Bool(),
 )
 _PATTERN = _group(
     "pattern",
@@ -110,7 +109,6 @@ _MODULE = _group(
     target=Target("module"),
     condition_dropout=_SHARE,
     beat_dropout=_SHARE,
-    manner_dropout=_SHARE,
     past_dropout=_SHARE,
     past_errors=_SHARE,
     notes_dropout=_SHARE,
@@ -230,7 +228,6 @@ _GENERATE: Rules = {
     "num_candidates": Int(1, 64, help="ways to go on that are tried, the one that fits the chords best is kept"),
     "chord_strength": Float(0, 20, help="how much notes are favoured that fit the chord"),
     "louder_db": Float(-24, 24, help="how much louder than usual is played, in dB"),
-    "density": Float(-2, 2, help="how much more than usual is played: 1 is twice as many notes, -1 half"),
     "seed": _SEED,
     "max_seconds": Float(0.1, 36_000, help="refuse longer songs"),
     "force": _FORCE,
@@ -246,7 +243,6 @@ _EVALUATE: Rules = {
     "guidance_scale": Float(0, 20, help="how strictly it follows the song; 1: as trained"),
     "num_candidates": Int(1, 64, help="ways to go on that are tried, the one that fits the chords best is kept"),
     "chord_strength": Float(0, 20, help="how much notes are favoured that fit the chord"),
-    "manner": Choice(("usual", "unknown"), help="what the model is told of how loud and how much to play"),
     "encoder": Text("a file", optional=True, help="the judge of fit; null: the one that ships"),
     "ckpt": _CKPT,
     "out": Text("a folder", optional=True, help="where the report goes; null: runs/evaluate/<what>"),

@@ -19,13 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gigmate.codec.features import NUM_MEL_BANDS
 from gigmate.data.song import ALL
 from gigmate.data.store import Recipe, SongCard, open_shard
 from gigmate.errors import InputError
-from gigmate.manner import Manner, manner_of
 from gigmate.music.instruments import INSTRUMENTS
-from gigmate.music.note_codes import BEGINS
 from gigmate.pitch import NO_ROOT, NUM_PITCH_CLASSES, UNKNOWN_NOTES
 
 WindowKey = tuple[int, int]
@@ -85,7 +82,6 @@ TokenWindow = dict[str, Tensor]
     tones        [12, T + ahead] float32, 1 for each of the chord's pitch classes; all 0: unknown
     instrument   [] int64, index in INSTRUMENTS
     lookahead    [] int64, frames
-    manner       [2] float32, how the stem is played in this window (`gigmate.manner`); nan: unknown
     song         [] int64, number of the song in its data module, to name it by
     index        [] int64, of the window in its epoch, to name it by
 """
@@ -176,7 +172,6 @@ class TokenWindows(Dataset[TokenWindow]):
             "tones": torch.from_numpy(np.ascontiguousarray(tones.T)),
             "instrument": torch.tensor(INSTRUMENTS.index(names[target])),
             "lookahead": torch.tensor(lookahead),
-            "manner": torch.tensor(_manner(records[:num_frames], target, song.recipe)),
             "song": torch.tensor(song.number),
             "index": torch.tensor(key[1]),
         }
@@ -217,14 +212,6 @@ class TokenWindows(Dataset[TokenWindow]):
         limit = self.config.max_gain_db
         gains_db = rng.uniform(-limit, limit, count) + rng.uniform(-limit, limit)
         return dict(zip(chosen.tolist(), (10 ** (gains_db / 10)).tolist(), strict=True))
-
-
-def _manner(records: NDArray[Any], target: int, recipe: Recipe) -> Manner:
-    """How the stem is played in these records; the power of the whole band is that of all its stems."""
-    assert recipe.codec is not None  # tokens have one
-    stems = slice(None) if target == records["power"].shape[1] else slice(target, target + 1)
-    power = records["power"][:, stems, :NUM_MEL_BANDS].astype(np.float32).sum(axis=1)
-    return manner_of(power, records["notes"][:, target], BEGINS, float(recipe.codec.frame_rate))
 
 
 def notes_ahead(notes: NDArray[np.int16], num_frames: int, unknown: int) -> NDArray[np.int64]:

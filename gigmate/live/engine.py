@@ -25,7 +25,6 @@ from gigmate.generation.step_decoder import FREE
 from gigmate.live.decoding import slot_decoder
 from gigmate.live.frames import EngineFacts, FrameRequest, SlotSettings, SlotsFull
 from gigmate.live.hearing import Hearing
-from gigmate.manner import UNKNOWN, usual
 from gigmate.model.conditions import NUM_TAPS, StepConditions
 from gigmate.model.streams import streams_of
 from gigmate.music.instruments import INSTRUMENTS
@@ -34,7 +33,7 @@ from gigmate.performance import CHORD_STRENGTH
 from gigmate.shapes import Codes
 
 DENSITY_BIAS = 3.0
-"""What density -1 adds to the logit of silence, and +1 takes off, in models that can't be told how much to play."""
+"""What density -1 adds to the logit of silence, and +1 takes off."""
 
 _WARM_UP_CALLS = 3
 
@@ -77,6 +76,7 @@ class Engine:
             biased[row, silence[row].unique()] = 1.0
         self._controls = RowControls(capacity, biased, self._device)
         self._generator = FrameGenerator(model, self._controls, batch=capacity, chord_strength=CHORD_STRENGTH)
+        self._players: dict[str, FrameGenerator | None] = {}
         self._decoder = slot_decoder(codec, capacity)
         self._draws = row_generators(0, capacity)
         self._slots: list[_Slot | None] = [None] * capacity
@@ -106,6 +106,8 @@ class Engine:
         slot = self._slots.index(None)
         self._turn_controls(slot, settings)
         self._slots[slot] = _Slot(settings, Hearing(self._accompanist.features))
+        if (player := self._warmed(settings.instrument)) is not None:
+            self._generator.begin(slot, player)
         (self._draws[slot],) = row_generators(settings.seed, 1)
         return slot
 
@@ -164,6 +166,8 @@ class Engine:
         if any(self._slots):
             raise ValueError("warm up before any slot is opened: it takes them all")
         facts = self.facts
+        for instrument in facts.instruments:
+            self._warmed(instrument)
         settings = SlotSettings(facts.instruments[0], facts.min_lookahead_frames, 0)
         request = FrameRequest(
             mix=np.zeros(facts.hop, np.float32),
@@ -185,7 +189,6 @@ class Engine:
         beats = torch.zeros(num_rows, 1, config.beat_features)
         instrument = torch.zeros(num_rows, dtype=torch.int64)
         lookahead = torch.zeros(num_rows, dtype=torch.int64)
-        manner = torch.full((num_rows, len(UNKNOWN)), torch.nan)
         for row, request in requests.items():
             slot = self._open_slot(row)
             if request.mix is not None:
@@ -196,9 +199,7 @@ class Engine:
             beats[row, 0] = torch.from_numpy(request.beats)
             instrument[row] = INSTRUMENTS.index(slot.settings.instrument)
             lookahead[row] = request.lookahead_frames
-            manner[row] = torch.tensor(usual(slot.settings.instrument, density=slot.settings.density))
-        given = mix, heard, beats, instrument, lookahead, manner
-        return StepConditions(*(part.to(self._device) for part in given))
+        return StepConditions(*(part.to(self._device) for part in (mix, heard, beats, instrument, lookahead)))
 
     def _decode(
         self, requests: Mapping[int, FrameRequest], frame: Tensor | None
@@ -222,8 +223,15 @@ class Engine:
             temperature=settings.temperature,
             top_k=settings.top_k,
             guidance=settings.guidance,
-            bias=0.0 if self._accompanist.model.config.knows_manner else -DENSITY_BIAS * settings.density,
+            bias=-DENSITY_BIAS * settings.density,
         )
+
+    def _warmed(self, instrument: str) -> FrameGenerator | None:
+        """A player of the instrument that has warmed up."""
+        if instrument not in self._players:
+            warm_up = self._accompanist.warm_up(instrument)
+            self._players[instrument] = None if warm_up is None else self._generator.warmed(warm_up)
+        return self._players[instrument]
 
     def _open_slot(self, slot: int) -> _Slot:
         found = self._slots[slot] if 0 <= slot < len(self._slots) else None

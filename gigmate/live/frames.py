@@ -64,7 +64,7 @@ class SlotSettings:
         temperature: 0 always takes the likeliest code.
         top_k: how many of the likeliest codes are drawn from.
         guidance: scale by which the conditions count; 1 is as trained.
-        density: -1..1, how much is played: 1 is twice as many notes as usual, -1 half.
+        density: -1..1, how much is played: below 0 silence is made likelier, above 0 less likely.
     """
 
     instrument: str

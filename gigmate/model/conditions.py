@@ -35,14 +35,13 @@ the finer codebooks.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gigmate.manner import UNKNOWN
 from gigmate.model.pattern import Pattern
 from gigmate.shapes import Features, Mask
 
@@ -68,7 +67,6 @@ class FrameConditions:
         beats: [B, G, T_beats] float, features of the beat grid; zeros where there is none, as beyond T_beats.
         instrument: [B] int64.
         lookahead: [B] int64, L in frames.
-        manner: [B, M] float, or [1, M] for all rows, as in `Manner`; nan where it isn't said.
     """
 
     mix_power: Features
@@ -76,10 +74,6 @@ class FrameConditions:
     beats: Features
     instrument: Tensor
     lookahead: Tensor
-    manner: Tensor = field(default_factory=lambda: torch.tensor([UNKNOWN]))
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "manner", _for_all(self.manner, self.instrument))
 
     @property
     def batch(self) -> int:
@@ -105,7 +99,6 @@ class StepConditions:
         beats: [B, S, G] float, of frame n, zeros where there is no grid.
         instrument: [B] int64.
         lookahead: [B] int64, L in frames.
-        manner: [B, M] float, or [1, M] for all rows, as in `Manner`; nan where it isn't said.
     """
 
     mix: Tensor
@@ -113,10 +106,6 @@ class StepConditions:
     beats: Tensor
     instrument: Tensor
     lookahead: Tensor
-    manner: Tensor = field(default_factory=lambda: torch.tensor([UNKNOWN]))
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "manner", _for_all(self.manner, self.instrument))
 
     @property
     def batch(self) -> int:
@@ -130,7 +119,7 @@ class StepConditions:
 
     def at(self, steps: slice | Tensor) -> "StepConditions":
         """The conditions of some steps."""
-        return replace(self, mix=self.mix[:, steps], heard=self.heard[:, steps], beats=self.beats[:, steps])
+        return _map(self, lambda value: value[:, steps] if value.ndim > 1 else value)
 
     def to(self, device: torch.device | str) -> "StepConditions":
         """The same on `device`."""
@@ -150,8 +139,7 @@ def step_conditions(conditions: FrameConditions, pattern: Pattern, num_steps: in
     mix, heard = _pick(with_slow_power(conditions.mix_power), taps.flatten(1), allowed.flatten(1))
     beats, _ = _pick(conditions.beats, newest.expand(conditions.batch, -1), torch.ones_like(present))
     shape = taps.shape
-    whole = conditions.instrument, conditions.lookahead, conditions.manner
-    return StepConditions(mix.view(*shape, -1), heard.view(shape), beats, *whole)
+    return StepConditions(mix.view(*shape, -1), heard.view(shape), beats, conditions.instrument, conditions.lookahead)
 
 
 def with_slow_power(power: Features) -> Features:
@@ -182,18 +170,6 @@ def drop_conditions(conditions: FrameConditions, uniform: Tensor, *, p_mix: floa
     )
 
 
-def drop_manner(conditions: FrameConditions, uniform: Tensor, share: float) -> FrameConditions:
-    """With an unknown manner in a share of the rows, and with one unknown number in the same share of the others.
-
-    Args:
-        conditions: those of the batch.
-        uniform: [B, 3] draws from [0, 1): for level, density and both.
-        share: in 0..1.
-    """
-    is_told = (uniform[:, :2] >= share) & (uniform[:, 2:] >= share)
-    return replace(conditions, manner=conditions.manner.where(is_told, torch.nan))
-
-
 def _pick(features: Features, frames: Tensor, allowed: Mask) -> tuple[Tensor, Mask]:
     """Features [B, D, T] at `frames` [B, S]: values [B, S, D], 0 where not allowed or outside, and which are not."""
     batch, num_features, num_frames = features.shape
@@ -204,11 +180,6 @@ def _pick(features: Features, frames: Tensor, allowed: Mask) -> tuple[Tensor, Ma
     picked = features.transpose(1, 2)[rows, frames.clamp(0, num_frames - 1)]
     # not a product: what lies in unheard frames may be NaN
     return picked.masked_fill(~heard[:, :, None], 0.0), heard
-
-
-def _for_all(manner: Tensor, rows: Tensor) -> Tensor:
-    """[B, M] from that, or from [1, M], beside a tensor of B rows."""
-    return manner.to(rows.device).expand(len(rows), -1)
 
 
 def _map(conditions: Conditions, change: Callable[[Tensor], Tensor]) -> Conditions:

@@ -78,7 +78,6 @@ class ModelConfig:
         pattern: the codebook pattern.
         writes_notes: whether the model writes the note code of the next frame before it sounds it: one more codebook,
             the first of all.
-        knows_manner: whether the model can be told how loud and how much to play (`gigmate.manner`).
 
     Raises:
         ValueError: numbers that make no model.
@@ -100,7 +99,6 @@ class ModelConfig:
     max_lookahead_frames: int = 50
     pattern: PatternConfig = PatternConfig()
     writes_notes: bool = False
-    knows_manner: bool = False
 
     def __post_init__(self) -> None:
         positive = ("dim", "num_layers", "num_heads", "window", "num_codebooks", "codebook_size", "mlp_ratio")

@@ -28,7 +28,6 @@ class ConditionEncoder(nn.Module):
     """All conditions of a step as one vector to be added to the embedded codes."""
 
     LOOKAHEAD_FEATURES = 10
-    MANNER_FEATURES = 16
     octaves: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
@@ -38,20 +37,17 @@ class ConditionEncoder(nn.Module):
         self.per_step = nn.Linear(NUM_TAPS * self.tap_features(config) + config.beat_features, config.dim)
         self.instrument = nn.Embedding(config.num_instruments, config.dim)
         self.lookahead = nn.Linear(self.LOOKAHEAD_FEATURES, config.dim, bias=False)
-        self.manner = nn.Linear(self.MANNER_FEATURES, config.dim, bias=False) if config.knows_manner else None
         self.register_buffer("octaves", math.pi * torch.tensor([0.5, 1.0, 2.0, 4.0]), persistent=False)
         self.out = nn.Linear(config.dim, config.dim)
 
     def forward(self, conditions: StepConditions) -> Tensor:
-        """[B, S, dim]. Instrument, lookahead and manner meet mix and beats before the nonlinearity: what is heard means
+        """[B, S, dim]. Instrument and lookahead meet mix and beats before the nonlinearity: what is heard means
         something else to a bass player than to a drummer.
         """
         heard = torch.cat((self.listen(conditions.mix, conditions.heard), conditions.beats.float()), dim=-1)
         instrument = self.instrument(conditions.instrument)
         lookahead = self.lookahead_features(conditions.lookahead).to(instrument.dtype)
         whole = instrument + self.lookahead(lookahead)
-        if self.manner is not None:
-            whole = whole + self.manner(self.manner_features(conditions.manner).to(whole.dtype))
         hidden = self.per_step(heard.to(whole.dtype)) + whole[:, None]
         return self.out(F.silu(hidden))
 
@@ -70,17 +66,6 @@ class ConditionEncoder(nn.Module):
         share = (lookahead.float() / self.lookahead_scale)[:, None]
         waves = share * self.octaves
         return torch.cat((share, (share >= 0).float(), waves.sin(), waves.cos()), dim=-1)
-
-    def manner_features(self, manner: Tensor) -> Tensor:
-        """[B, 2] as in `Manner` -> [B, 16]: for level and density on a scale of about -1..1 whether it is known, its
-        share, three octaves of waves; 0 where it isn't.
-        """
-        level_db, notes_per_s = manner.float().unbind(dim=1)
-        shares = torch.stack((level_db / 25 + 1, torch.log2(notes_per_s + 0.25) / 3), dim=1)[:, :, None]
-        is_known = shares.isfinite()
-        waves = shares * self.octaves[:3]
-        features = torch.cat((torch.ones_like(shares), shares, waves.sin(), waves.cos()), dim=-1)
-        return features.masked_fill(~is_known, 0.0).flatten(1)
 
 
 def told(levels: Tensor, chord: Tensor) -> Tensor:

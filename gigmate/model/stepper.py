@@ -85,26 +85,18 @@ class Stepper:
         return self._programs[kind]
 
     def _whole(self, conditions: StepConditions) -> Tensor:
-        """[B, dim]: instrument, lookahead and manner, kept until they change. Summed here: a product rounds by the size
-        of its batch.
+        """[B, dim]: instrument and lookahead, kept until they change. Summed here: a product rounds by the size of its
+        batch.
         """
-        told = conditions.instrument, conditions.lookahead, conditions.manner
-        asked = b"".join(part.numpy().tobytes() for part in told)
+        asked = b"".join(part.numpy().tobytes() for part in (conditions.instrument, conditions.lookahead))
         if asked != self._whole_of:
             encoder = self._model.conditions
-            whole = encoder.instrument(conditions.instrument)
-            whole = whole + _product(encoder.lookahead_features(conditions.lookahead), encoder.lookahead.weight)
-            if encoder.manner is not None:
-                whole = whole + _product(encoder.manner_features(conditions.manner), encoder.manner.weight)
-            self._whole_of, self._last_whole = asked, whole
+            lookahead = encoder.lookahead_features(conditions.lookahead)[:, None] * encoder.lookahead.weight
+            self._whole_of = asked
+            self._last_whole = encoder.instrument(conditions.instrument) + lookahead.sum(dim=-1)
         return self._last_whole
 
     def _known_to(self, views: tuple[tuple[float, bool, bool], ...]) -> Tensor:
         if views not in self._known:
             self._known[views] = self._function.known_to(views)
         return self._known[views]
-
-
-def _product(features: Tensor, weight: Tensor) -> Tensor:
-    """[B, F] and [dim, F] -> [B, dim]."""
-    return (features[:, None] * weight).sum(dim=-1)

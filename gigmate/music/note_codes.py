@@ -164,7 +164,3 @@ def _chosen(pitches: list[int]) -> int:
         if len(classes) < 3:
             classes.add(pitch % NUM_PITCH_CLASSES)
     return sum(1 << pitch_class for pitch_class in classes)
-
-
-BEGINS = np.array([read_note_code(code).begins for code in range(NUM_NOTE_CODES)])
-"""[NUM_NOTE_CODES], whether anything begins in a frame of that code."""

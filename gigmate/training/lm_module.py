@@ -13,7 +13,7 @@ from torchmetrics import MeanMetric
 
 from gigmate.codec.base import Codec, CodecSpec
 from gigmate.errors import UsageError
-from gigmate.model.conditions import FrameConditions, drop_conditions, drop_manner, step_conditions, with_slow_power
+from gigmate.model.conditions import FrameConditions, drop_conditions, step_conditions, with_slow_power
 from gigmate.model.config import ModelConfig
 from gigmate.model.harmony import harmony_loss
 from gigmate.model.lm import AccompanimentLM, compress, shift_steps
@@ -47,8 +47,6 @@ class LMModule(L.LightningModule):
         load_codec: makes the codec, for sounding samples; called at the first of them.
         condition_dropout: share of the windows that hear no mix.
         beat_dropout: share of the windows without a beat grid.
-        manner_dropout: share of the windows that aren't told the stem's manner, of the others that aren't told its
-            level, and that aren't told its density.
         past_dropout: share of the windows that lose spans of the stem's own past (`gigmate.training.past`).
         past_errors: share of the windows in whose past spans of sound are another moment's.
         notes_dropout: share of the windows that aren't told the notes of the past, as before a stem that is continued.
@@ -70,7 +68,6 @@ class LMModule(L.LightningModule):
         load_codec: Callable[[], Codec] | None = None,
         condition_dropout: float = 0.1,
         beat_dropout: float = 0.2,
-        manner_dropout: float = 0.2,
         past_dropout: float = 0.0,
         past_errors: float = 0.0,
         notes_dropout: float = 0.1,
@@ -85,7 +82,7 @@ class LMModule(L.LightningModule):
         self.pattern = shape.build_pattern()
         self.config, self.codec = shape, codec
         self.make_optimizer, self.schedule, self.load_codec = make_optimizer, schedule, load_codec
-        self.condition_dropout, self.beat_dropout, self.manner_dropout = condition_dropout, beat_dropout, manner_dropout
+        self.condition_dropout, self.beat_dropout = condition_dropout, beat_dropout
         self.past_dropout, self.past_errors, self.notes_dropout = past_dropout, past_errors, notes_dropout
         self.sound_dropout, self.harmony_weight = sound_dropout, harmony_weight
         weights = [1.0] * shape.num_streams if codebook_weights is None else list(codebook_weights)
@@ -131,7 +128,6 @@ class LMModule(L.LightningModule):
         conditions = frame_conditions(batch)
         uniform = torch.rand(conditions.batch, 2).to(self.device)
         conditions = drop_conditions(conditions, uniform, p_mix=self.condition_dropout, p_beats=self.beat_dropout)
-        conditions = drop_manner(conditions, torch.rand(conditions.batch, 3).to(self.device), self.manner_dropout)
         codes = self.streams(batch)
         _, per_codebook = token_losses(*self.predict(codes, conditions, self.dropped_past(codes)))
         loss = (per_codebook * self.codebook_weights).sum()
@@ -240,7 +236,7 @@ def name(lookahead_frames: int) -> str:
 def frame_conditions(batch: Batch) -> FrameConditions:
     """The conditions of a batch."""
     return FrameConditions(
-        *(batch[name] for name in ("mix_power", "mix_present", "beats", "instrument", "lookahead", "manner"))
+        batch["mix_power"], batch["mix_present"], batch["beats"], batch["instrument"], batch["lookahead"]
     )
 
 

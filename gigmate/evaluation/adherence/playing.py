@@ -13,7 +13,6 @@ from gigmate.evaluation.adherence.pairs import Pair
 from gigmate.evaluation.metrics import Mono
 from gigmate.generation.offline import generate
 from gigmate.generation.sampler import Sampler, TopK
-from gigmate.manner import UNKNOWN, usual
 from gigmate.model.conditions import FrameConditions
 from gigmate.model.streams import codes_of
 from gigmate.music.grid import BeatGrid
@@ -36,7 +35,6 @@ class PlayingStyle:
         sampler: how codes are drawn.
         num_candidates: see `Take`; of what is played live there is only one, for nobody waits for the others.
         chord_strength: see `Take`.
-        manner: `usual` or `unknown`: whether the model is told how loud and how much is played.
     """
 
     beats: str = "track"
@@ -45,7 +43,6 @@ class PlayingStyle:
     sampler: Sampler = TopK()  # noqa: RUF009 (it is frozen)
     num_candidates: int = 4
     chord_strength: float = CHORD_STRENGTH
-    manner: str = "usual"
     warms_up: bool = True
 
 
@@ -93,7 +90,6 @@ def _play_batch(player: Accompanist, pairs: Sequence[Pair], lookahead_s: float, 
         beats=torch.from_numpy(np.stack([_beats(pair, style.beats, num_frames, lookahead, player) for pair in pairs])),
         instrument=torch.tensor([INSTRUMENTS.index(pair.instrument) for pair in pairs]),
         lookahead=torch.full((len(pairs),), lookahead),
-        manner=torch.tensor([usual(pair.instrument) if style.manner == "usual" else UNKNOWN for pair in pairs]),
     )
     device_type = player.model.heads.weight.device.type
     with torch.no_grad(), torch.autocast(device_type, player.dtype, enabled=player.dtype != torch.float32):

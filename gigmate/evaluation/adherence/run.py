@@ -60,12 +60,7 @@ def _played(cfg: Any) -> tuple[list[Pair], list[dict[str, Mono]], str]:
     rate = player.codec.spec.sample_rate
     pairs = pairs_of_source(source, cfg.instruments, cfg.seconds, cfg.limit, rate)
     style = PlayingStyle(
-        cfg.beats,
-        cfg.guidance_scale,
-        cfg.seed,
-        num_candidates=cfg.num_candidates,
-        chord_strength=cfg.chord_strength,
-        manner=cfg.manner,
+        cfg.beats, cfg.guidance_scale, cfg.seed, num_candidates=cfg.num_candidates, chord_strength=cfg.chord_strength
     )
     stems: list[dict[str, Mono]] = [{} for _ in pairs]
     for lookahead_s in cfg.lookahead_s:
@@ -78,8 +73,8 @@ def _played(cfg: Any) -> tuple[list[Pair], list[dict[str, Mono]], str]:
     groups = len({pair.group for pair in pairs})
     facts = (
         f"{len(pairs)} excerpts of {cfg.seconds:g} s from {len({pair.song for pair in pairs})} held-out songs of "
-        f"{type(source).__name__} ({groups} groups); beats given to the model: {cfg.beats}, manner: {cfg.manner}, "
-        f"guidance {cfg.guidance_scale:g}, seed {cfg.seed}, best of {cfg.num_candidates} candidates (one for drums and "
-        f"at lookaheads below 0)."
+        f"{type(source).__name__} ({groups} groups); beats given to the model: {cfg.beats}, guidance "
+        f"{cfg.guidance_scale:g}, seed {cfg.seed}, best of {cfg.num_candidates} candidates (one for drums and at "
+        f"lookaheads below 0)."
     )
     return pairs, stems, facts

@@ -97,7 +97,7 @@ class Worker:
         song = read_audio(Path(task["input"]), max_seconds=task["max_seconds"])
         inbox.check(number)
         grid = track_beats(song.wave, song.sample_rate)
-        names = ("instrument", "lookahead_s", "seed", "guidance_scale", "louder_db", "density")
+        names = ("instrument", "lookahead_s", "seed", "guidance_scale", "louder_db")
         take = Take(**{name: task[name] for name in names})
         played = self._player.accompany(
             song.wave,

@@ -95,9 +95,6 @@ class PredictQuery(BaseModel):
     louder_db: float = Field(
         0.0, ge=-24, le=24, allow_inf_nan=False, description="how much louder than usual, in dB", examples=[-6.0]
     )
-    density: float = Field(
-        0.0, ge=-2, le=2, allow_inf_nan=False, description="1: twice as many notes as usual, -1: half", examples=[-1.0]
-    )
     mix: bool = Field(False, description="answer song and stem together", examples=[True])
 
 
