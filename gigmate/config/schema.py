@@ -243,6 +243,7 @@ _EVALUATE: Rules = {
     "guidance_scale": Float(0, 20, help="how strictly it follows the song; 1: as trained"),
     "num_candidates": Int(1, 64, help="ways to go on that are tried, the one that fits the chords best is kept"),
     "chord_strength": Float(0, 20, help="how much notes are favoured that fit the chord"),
+    "warms_up": Bool(help="whether players warm up before the song begins"),
     "encoder": Text("a file", optional=True, help="the judge of fit; null: the one that ships"),
     "ckpt": _CKPT,
     "out": Text("a folder", optional=True, help="where the report goes; null: runs/evaluate/<what>"),

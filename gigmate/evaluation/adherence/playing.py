@@ -35,6 +35,7 @@ class PlayingStyle:
         sampler: how codes are drawn.
         num_candidates: see `Take`; of what is played live there is only one, for nobody waits for the others.
         chord_strength: see `Take`.
+        warms_up: whether they have played before the song begins (`gigmate.rehearsal`).
     """
 
     beats: str = "track"

@@ -60,7 +60,12 @@ def _played(cfg: Any) -> tuple[list[Pair], list[dict[str, Mono]], str]:
     rate = player.codec.spec.sample_rate
     pairs = pairs_of_source(source, cfg.instruments, cfg.seconds, cfg.limit, rate)
     style = PlayingStyle(
-        cfg.beats, cfg.guidance_scale, cfg.seed, num_candidates=cfg.num_candidates, chord_strength=cfg.chord_strength
+        cfg.beats,
+        cfg.guidance_scale,
+        cfg.seed,
+        num_candidates=cfg.num_candidates,
+        chord_strength=cfg.chord_strength,
+        warms_up=cfg.warms_up,
     )
     stems: list[dict[str, Mono]] = [{} for _ in pairs]
     for lookahead_s in cfg.lookahead_s:
@@ -75,6 +80,6 @@ def _played(cfg: Any) -> tuple[list[Pair], list[dict[str, Mono]], str]:
         f"{len(pairs)} excerpts of {cfg.seconds:g} s from {len({pair.song for pair in pairs})} held-out songs of "
         f"{type(source).__name__} ({groups} groups); beats given to the model: {cfg.beats}, guidance "
         f"{cfg.guidance_scale:g}, seed {cfg.seed}, best of {cfg.num_candidates} candidates (one for drums and at "
-        f"lookaheads below 0)."
+        f"lookaheads below 0), {'with' if cfg.warms_up else 'without'} a warm-up."
     )
     return pairs, stems, facts
