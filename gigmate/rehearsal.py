@@ -25,9 +25,10 @@ _SEED, _SONG_S, _FROM_S, _TO_S = 9_000_039, 12.0, 6.0, 8.0
 nor judged by.
 """
 
-USUAL_DB = {"drums": -20.0, "bass": -20.5, "keys": -22.0, "guitar": -20.5, "lead": -20.5}
-"""Level in mel bands at which stems are usually played to a song that is heard at `HEARD_DB`: between the medians of
-practice songs and of MIDI files (experiments/014_warm_up). Who isn't here doesn't warm up.
+USUAL_DB = {"drums": -18.0, "bass": -20.0, "keys": -22.0, "guitar": -20.5, "lead": -20.5}
+"""Level in mel bands at which stems are usually played to a song that is heard at `HEARD_DB`: near the medians of
+practice songs; MIDI files have softer drums, the recorded songs at hand louder ones (experiments/014_warm_up). Who isn't
+here doesn't warm up.
 """
 
 
