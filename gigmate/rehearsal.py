@@ -27,8 +27,8 @@ nor judged by.
 
 USUAL_DB = {"drums": -18.0, "bass": -20.0, "keys": -22.0, "guitar": -20.5, "lead": -20.5}
 """Level in mel bands at which stems are usually played to a song that is heard at `HEARD_DB`: near the medians of
-practice songs; MIDI files have softer drums, the recorded songs at hand louder ones (experiments/014_warm_up). Who isn't
-here doesn't warm up.
+practice songs; MIDI files have softer drums, the recorded songs at hand louder ones (experiments/014_warm_up). Who
+isn't here doesn't warm up.
 """
 
 
