@@ -20,15 +20,16 @@ from gigmate.music.instruments import INSTRUMENTS
 from gigmate.music.note_codes import note_codes
 from gigmate.performance import hearing_gain
 
-_SEED, _SONG_S, _FROM_S, _TO_S = 9_000_039, 12.0, 6.0, 8.0
-"""A song at 127 bpm in which everybody plays in these two seconds, drums with kick, snare and hats; neither trained on
-nor judged by.
+_SONG_S, _FROM_S, _TO_S = 12.0, 6.0, 8.0
+_SEEDS = {"drums": 9_000_039, "bass": 9_000_029, "keys": 9_000_018, "guitar": 9_000_029, "lead": 9_000_029}
+"""Songs of the practice band, neither trained on nor judged by, in which the player plays in these two seconds as much as
+is usual, drums with kick, snare and hats: what it has just played decides how it goes on.
 """
 
-USUAL_DB = {"drums": -18.0, "bass": -20.0, "keys": -22.0, "guitar": -20.5, "lead": -20.5}
-"""Level in mel bands at which stems are usually played to a song that is heard at `HEARD_DB`: near the medians of
-practice songs; MIDI files have softer drums, the recorded songs at hand louder ones (experiments/014_warm_up). Who
-isn't here doesn't warm up.
+USUAL_DB = {"drums": -18.0, "bass": -20.0, "keys": -19.5, "guitar": -20.5, "lead": -20.5}
+"""Level in mel bands of the warm-up, for a song that is heard at `HEARD_DB`: such that what is played then comes near the
+medians of practice songs. MIDI files have softer drums, the recorded songs at hand louder ones (experiments/014_warm_up).
+Who isn't here doesn't warm up.
 """
 
 
@@ -47,7 +48,7 @@ def rehearse(
     if instrument not in USUAL_DB:
         return None
     spec = codec.spec
-    song, stems = _practice(spec.sample_rate)
+    song, stems = _practice(_SEEDS[instrument], spec.sample_rate)
     mix = np.sum([wave for name, wave in stems.items() if name != instrument], axis=0)
     stem = stems[instrument]
     frames = slice(int(_FROM_S * spec.frame_rate), int(_TO_S * spec.frame_rate))
@@ -69,9 +70,9 @@ def rehearse(
     return WarmUp(streams_of(codes.cpu(), config, ahead if config.writes_notes else None), conditions)
 
 
-@lru_cache(maxsize=1)
-def _practice(sample_rate: int) -> tuple[Song, dict[str, Sound]]:
-    song = compose(_SEED, _SONG_S)
+@lru_cache(maxsize=len(_SEEDS))
+def _practice(seed: int, sample_rate: int) -> tuple[Song, dict[str, Sound]]:
+    song = compose(seed, _SONG_S)
     return song, render_song(song, sample_rate)
 
 

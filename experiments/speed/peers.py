@@ -85,6 +85,7 @@ def hf_generate(shape: Shape, num_steps: int) -> Step:
     model.generation_config.pad_token_id = model.generation_config.decoder_start_token_id = 0
     start = torch.zeros(NUM_CODEBOOKS, 1, dtype=torch.int64)
     given = {"do_sample": True, "top_k": TOP_K, "guidance_scale": 1, "num_return_sequences": 1}
+    given["suppress_tokens"] = [0]  # it takes padding that was drawn for the end
     return lambda: model.generate(start, max_new_tokens=num_steps, **given)
 
 
