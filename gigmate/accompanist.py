@@ -7,6 +7,7 @@ own past (`gigmate.continuation`) ──> codes ─┘
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from gigmate.music.grid import BeatGrid
 from gigmate.music.instruments import INSTRUMENTS
 from gigmate.performance import Audio, Performance, Take, fit, headroom_gain, hearing_gain
 from gigmate.pitch import UNKNOWN_NOTES
-from gigmate.rehearsal import rehearse
+from gigmate.rehearsal import USUAL_DB, rehearse
 from gigmate.shapes import Codes, Features, Wave
 from gigmate.stopwatch import Stopwatch
 
@@ -57,7 +58,7 @@ class Accompanist:
     def __init__(self, model: AccompanimentLM, codec: Codec, dtype: torch.dtype = torch.float32) -> None:
         self.model, self.codec, self.dtype = model.eval(), codec, dtype
         self.features = MixFeatures(codec.spec.sample_rate, codec.spec.hop)
-        self._warm_ups: dict[tuple[str, float], WarmUp | None] = {}
+        self._warm_ups: dict[str, WarmUp | None] = {}
 
     @classmethod
     def load(cls, ckpt: Path | None = None, *, codec: Any = None, device: Device | None = None) -> "Accompanist":
@@ -134,6 +135,9 @@ class Accompanist:
     ) -> Codes:
         """What the model writes (`gigmate.model.streams`), [1, K', T]; the prompt [1, K, T_past] comes first in it."""
         conditions = self._conditions(num_frames, take, power, grid)
+        if take.louder_db and (prompt is not None or take.instrument not in USUAL_DB):
+            what = f"louder_db is {take.louder_db:g}, but who goes on with a stem, or plays other or all, doesn't warm up"
+            raise UsageError("louder", what, "louder_db", "leave it out")
         device_type = self.model.heads.weight.device.type
         is_reduced = self.dtype != torch.float32
         with clock.part("model"), torch.autocast(device_type, self.dtype, enabled=is_reduced):
@@ -153,10 +157,12 @@ class Accompanist:
 
     def warm_up(self, instrument: str, louder_db: float = 0.0) -> WarmUp | None:
         """What the player of an instrument has played before the song begins (`gigmate.rehearsal`)."""
-        key = instrument, louder_db
-        if key not in self._warm_ups:
-            self._warm_ups[key] = rehearse(self.codec, self.features, self.model.config, instrument, louder_db)
-        return self._warm_ups[key]
+        rehearsed = partial(rehearse, self.codec, self.features, self.model.config, instrument)
+        if louder_db:
+            return rehearsed(louder_db)
+        if instrument not in self._warm_ups:
+            self._warm_ups[instrument] = rehearsed()
+        return self._warm_ups[instrument]
 
     def audition(self, conditions: FrameConditions, num_frames: int, num_candidates: int) -> Audition | None:
         """The search for stems that fit the chords of their mixes; None if there is nothing to choose by."""

@@ -9,6 +9,7 @@ from live_players import tiny_player
 from torch import Tensor
 
 from gigmate.accompanist import Accompanist
+from gigmate.errors import UsageError
 from gigmate.generation.offline import generate
 from gigmate.generation.sampler import TopK
 from gigmate.generation.warm_up import WarmUp
@@ -18,6 +19,7 @@ from gigmate.music.instruments import INSTRUMENTS
 from gigmate.music.note_codes import read_note_code
 from gigmate.performance import Take
 from gigmate.rehearsal import USUAL_DB, level_db, rehearse
+from gigmate.stopwatch import Stopwatch
 
 NUM_FRAMES, NUM_PAST = 40, 30
 
@@ -98,6 +100,14 @@ def test_what_the_band_does_not_play_begins_from_nothing(player: Accompanist) ->
     assert player.warm_up("all") is None
     assert player.warm_up("drums") is player.warm_up("drums")  # rehearsed once
     assert player.warm_up("drums", 6.0) is not player.warm_up("drums")
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_louder_is_refused_where_there_is_no_warm_up(player: Accompanist, goes_on: bool) -> None:
+    take = Take("drums" if goes_on else "other", louder_db=3.0)
+    prompt = torch.zeros(1, 4, 10, dtype=torch.int64) if goes_on else None
+    with pytest.raises(UsageError, match="louder_db is 3"):
+        player.play(20, take, Stopwatch(), power=None, grid=None, prompt=prompt)
 
 
 def test_louder_is_another_take(player: Accompanist) -> None:
