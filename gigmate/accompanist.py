@@ -136,7 +136,9 @@ class Accompanist:
         """What the model writes (`gigmate.model.streams`), [1, K', T]; the prompt [1, K, T_past] comes first in it."""
         conditions = self._conditions(num_frames, take, power, grid)
         if take.louder_db and (prompt is not None or take.instrument not in USUAL_DB):
-            what = f"louder_db is {take.louder_db:g}, but who goes on with a stem, or plays other or all, doesn't warm up"
+            what = (
+                f"louder_db is {take.louder_db:g}, but who goes on with a stem, or plays other or all, begins as it is"
+            )
             raise UsageError("louder", what, "louder_db", "leave it out")
         device_type = self.model.heads.weight.device.type
         is_reduced = self.dtype != torch.float32
