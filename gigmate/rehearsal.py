@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 
 from gigmate.codec.base import Codec
 from gigmate.codec.features import NUM_MEL_BANDS, MixFeatures
-from gigmate.data.sources import as_array
 from gigmate.generation.warm_up import WarmUp
 from gigmate.model.conditions import FrameConditions
 from gigmate.model.config import ModelConfig
 from gigmate.model.streams import streams_of
 from gigmate.music.band import compose, render_song
 from gigmate.music.band.render import Sound
-from gigmate.music.band.song import Song
+from gigmate.music.band.song import Song, as_array
 from gigmate.music.instruments import INSTRUMENTS
 from gigmate.music.note_codes import note_codes
 from gigmate.performance import hearing_gain

@@ -251,7 +251,11 @@ def test_density_moves_the_share_of_silence(player: Accompanist, engine: Engine)
     quiet = silent_streams(player)[0, -1].item()
     shares = []
     for density in (-1.0, -0.5, 1.0):
-        codes = Part(engine, replace(DRUMS, density=density, guidance=1.0)).play(*calls(noise(120), L)).codes
+        codes = (
+            Part(engine, replace(DRUMS, instrument="other", density=density, guidance=1.0))
+            .play(*calls(noise(120), L))
+            .codes
+        )
         shares.append(float((codes[0] == quiet).mean()))
     assert shares[0] > 4 / 64  # of 64 codes
     assert shares[0] > shares[1] > shares[2] == 0

@@ -32,7 +32,7 @@ PARTS = {
     "data": ("data",),
     "checkpoint": ("checkpoint",),
     "training": ("training",),
-    "accompanist": ("accompanist", "chord_judge", "continuation", "joint", "offline", "performance"),
+    "accompanist": ("accompanist", "chord_judge", "continuation", "joint", "offline", "performance", "rehearsal"),
     "evaluation": ("evaluation",),
     "demo": ("demo",),
     "live": ("live",),

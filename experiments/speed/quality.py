@@ -12,7 +12,6 @@ from torch import Tensor
 
 from experiments.speed.report import write
 from gigmate.accompanist import Accompanist
-from gigmate.data.sources import as_array
 from gigmate.data.windows import notes_ahead
 from gigmate.evaluation.tables import Row, markdown
 from gigmate.generation.guidance import Guidance
@@ -22,6 +21,7 @@ from gigmate.model.losses import token_losses
 from gigmate.model.stepper import Stepper
 from gigmate.model.streams import streams_of
 from gigmate.music.band import compose, render_song
+from gigmate.music.band.song import as_array
 from gigmate.music.instruments import INSTRUMENTS
 from gigmate.music.note_codes import note_codes
 

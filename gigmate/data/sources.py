@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +14,10 @@ from gigmate.data.meta import SongMeta, read_meta, stem_instrument
 from gigmate.data.song import SongAudio, SongEntry, digest_of, file_digest, make_song_id
 from gigmate.errors import InputError
 from gigmate.music.band import compose, render_song
-from gigmate.music.band.song import Note
+from gigmate.music.band.song import as_array
 from gigmate.music.grid import BeatGrid
 from gigmate.music.midi import grid_of, notes_of, read_midi
 from gigmate.music.midi_chords import chords_of
-from gigmate.music.note_codes import Notes
 from gigmate.music.soundfont import Bends, render_midi
 from gigmate.music.tracker import track_beats
 
@@ -219,12 +218,6 @@ class StemSource:
         files = sorted(p for p in folder.iterdir() if _is_audio(p) or p.name in ("meta.json", _BEATS_FILE))
         contents = [(path.name, file_digest(path)) for path in files]
         return SongEntry(make_song_id(reference), reference, digest_of("stems", contents))
-
-
-def as_array(notes: Sequence[Note]) -> Notes:
-    """The band's notes as `note_codes` takes them."""
-    rows = [(note.onset_s, note.onset_s + note.duration_s, note.pitch) for note in notes]
-    return np.array(rows, np.float64).reshape(-1, 3)
 
 
 def _is_audio(path: Path) -> bool:

@@ -1,11 +1,14 @@
 """What the band makes: a song as notes, chords, sections and beats, before it is sound."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from gigmate.music.chords import Chord
 from gigmate.music.grid import BeatGrid
+from gigmate.music.note_codes import Notes
 
 PLAYERS = ("drums", "bass", "keys", "guitar", "lead")
 """The members of the band: the instruments for which every song has notes."""
@@ -89,3 +92,9 @@ class Song:
     def group(self) -> str:
         """Name of the progression group: split train and validation by it."""
         return f"progressions-{self.progression_seed:02d}"
+
+
+def as_array(notes: Sequence[Note]) -> Notes:
+    """The band's notes as `note_codes` takes them."""
+    rows = [(note.onset_s, note.onset_s + note.duration_s, note.pitch) for note in notes]
+    return np.array(rows, np.float64).reshape(-1, 3)
