@@ -173,7 +173,8 @@ class Accompanist:
             return None
         is_bass = conditions.instrument == INSTRUMENTS.index("bass")
         wanted = wanted_classes(self.model, conditions, num_frames, is_bass=is_bass)
-        judge = ChordJudge(self.codec, self.features, wanted.repeat_interleave(num_candidates, dim=0))
+        competing = wanted.repeat_interleave(num_candidates, dim=0)
+        judge = ChordJudge(self.codec, self.features, competing, num_candidates)
         return Audition(lambda streams, start: judge(codes_of(streams, self.model.config), start), num_candidates)
 
     def _conditions(

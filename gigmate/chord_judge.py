@@ -23,16 +23,19 @@ _LOWEST_BAND = 9  # the pitch class of the lowest semitone band, A
 class ChordJudge:
     """Scores codes by the share of their energy that lies on pitch classes of the chord; a bass's by that on its root.
 
-    Silence scores as notes drawn at random would.
+    Who is silent for a moment scores as those do on the mean who compete with him and sound: to play or not isn't what
+    is judged.
 
     Args:
         codec: turns codes into sound.
         features: its semitone bands.
         wanted: [N, T, 12] what each pitch class is worth in each frame of each candidate.
+        num_candidates: that compete for one row; they follow each other.
     """
 
-    def __init__(self, codec: Codec, features: MixFeatures, wanted: Tensor) -> None:
+    def __init__(self, codec: Codec, features: MixFeatures, wanted: Tensor, num_candidates: int) -> None:
         self._codec, self._features, self._wanted = codec, features, wanted
+        self._num_candidates = num_candidates
 
     def __call__(self, codes: Codes, start: int) -> Tensor:
         """See `gigmate.generation.audition.Judge`."""
@@ -43,7 +46,15 @@ class ChordJudge:
         wanted = self._wanted[:, start : codes.shape[2] : _STRIDE]
         total = energy.sum(dim=2)
         share = (energy * wanted).sum(dim=2) / total.clamp(min=_SILENT_POWER)
-        return torch.where(total < _SILENT_POWER, wanted.mean(dim=2), share).mean(dim=1)
+        sounds = total >= _SILENT_POWER
+        usual = _group_mean(share, sounds, self._num_candidates)
+        return torch.where(sounds, share, usual).mean(dim=1)
+
+
+def _group_mean(share: Tensor, sounds: Tensor, size: int) -> Tensor:
+    """[N, 1]: for each row the mean [N, T] over what sounds in its group of `size` rows; 0 if nothing does."""
+    groups, counts = (part.unflatten(0, (-1, size)).sum(dim=(1, 2)) for part in (share * sounds, sounds))
+    return (groups / counts.clamp(min=1)).repeat_interleave(size)[:, None]
 
 
 def pitch_class_power(power: Features) -> Tensor:

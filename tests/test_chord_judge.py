@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -25,12 +26,13 @@ class SineCodec:
         return torch.where(pitch > 0, 0.3 * torch.sin(2 * math.pi * hz * time), 0.0)[:, None]
 
 
-def scores(pitches: list[int], wanted: dict[int, float]) -> list[float]:
+def scores(pitches: list[int], wanted: dict[int, float], num_candidates: int | None = None) -> list[float]:
     codes = torch.tensor(pitches)[:, None, None].expand(-1, 1, NUM_FRAMES)
     worth = torch.zeros(len(pitches), NUM_FRAMES, 12)
     for pitch_class, value in wanted.items():
         worth[:, :, pitch_class] = value
-    judge = ChordJudge(SineCodec(), MixFeatures(RATE, HOP), worth)  # pyright: ignore[reportArgumentType]
+    size = num_candidates or len(pitches)
+    judge = ChordJudge(SineCodec(), MixFeatures(RATE, HOP), worth, size)  # pyright: ignore[reportArgumentType]
     return judge(codes, 30).tolist()
 
 
@@ -42,9 +44,11 @@ def test_notes_of_the_chord_score_what_they_are_worth_in_any_octave() -> None:
     assert wrong < 0.1
 
 
-def test_silence_is_worth_what_random_notes_are() -> None:
-    (silence,) = scores([0], {A: 1.0, C: 1.0, E: 1.0})
-    assert silence == 3 / 12
+def test_silence_is_worth_what_sounds_beside_it_on_the_mean() -> None:
+    good, silence, wrong, others, nothing, noise = scores([69, 0, 66, 0, 0, 0], {A: 1.0}, num_candidates=3)
+    assert silence == pytest.approx((good + wrong) / 2, abs=1e-6)
+    assert good > silence > wrong
+    assert others == nothing == noise == 0
 
 
 def wanted(power: Tensor, lookahead: int) -> Tensor:

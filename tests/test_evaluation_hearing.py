@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from live_players import tiny_player
 from torch import Tensor
 
 from gigmate.codec.base import CodecSpec
@@ -22,8 +24,10 @@ from gigmate.evaluation.hearing.transpose import mel_centres_hz, transpose_power
 from gigmate.evaluation.hearing.windows import WINDOW_S, HeardWindow, draw_windows, is_pitched
 from gigmate.model.conditions import StepConditions
 from gigmate.model.config import ModelConfig
+from gigmate.model.harmony import HARMONY_FEATURES, HarmonyEar
 from gigmate.model.lm import AccompanimentLM
 from gigmate.music.grid import BEAT_FEATURES, BeatGrid
+from gigmate.music.note_codes import note_codes
 
 K, V, SECONDS = 2, 8, 20
 SPEC = CodecSpec("fake", 24_000, 1, 480, K, V, "f" * 64)
@@ -211,10 +215,39 @@ def test_an_interval_covers_the_truth_and_narrows() -> None:
         interval([])
 
 
+class CMajorEar(HarmonyEar):
+    """Hears C major whatever is played."""
+
+    def forward(self, levels: Tensor, transposition: Tensor | None = None) -> Tensor:
+        logits = torch.full((*levels.shape[:-1], HARMONY_FEATURES), -6.0, dtype=self.hidden.weight.dtype)
+        logits[..., [0, 12, 12 + 4, 12 + 7]] = 6.0
+        return logits
+
+
+def test_notes_are_weighed_as_when_it_plays_and_nothing_else() -> None:
+    model = tiny_player(1, writes_notes=True).model
+    model.conditions.harmony = CMajorEar(model.conditions.harmony.mix_features, model.conditions.harmony.bands)
+    frames, rng = int(WINDOW_S * 50), np.random.default_rng(0)
+    mix = {"true": rng.random((model.config.mix_features, frames + 50)).astype(np.float32)}
+    codes = rng.integers(0, model.config.codebook_size, (model.config.num_codebooks, frames))
+    strokes = np.array([[t, t + 0.4, 0.0] for t in np.arange(0.0, WINDOW_S, 0.5)])
+    rise = {}
+    for pitch in (60, 61):
+        notes = note_codes(strokes + np.array([0, 0, pitch]), "keys", frames, Fraction(50)).astype(np.int64)
+        window = HeardWindow("s", "g", "keys", codes, notes, mix)
+        plain, weighed = (window_losses(model, [window], chord_strength=strength) for strength in (0.0, 2.0))
+        assert [loss.deception.mix for loss in plain] == ["true"] * 3 + ["unheard"] * 3
+        assert all(np.array_equal(a.per_codebook[1:], b.per_codebook[1:]) for a, b in zip(plain, weighed, strict=True))
+        moved = [float(b.per_codebook[0] - a.per_codebook[0]) for a, b in zip(plain, weighed, strict=True)]
+        assert moved[3:] == pytest.approx([0] * 3, abs=1e-6)  # nothing is heard, nothing is weighed
+        rise[pitch] = moved[:3]
+    assert max(rise[60]) < 0 < min(rise[61])
+
+
 def test_songs_count_alike_and_the_report_has_every_figure(windows: list[HeardWindow], tmp_path: Path) -> None:
     losses = window_losses(as_model(Knowing(note)), windows)
     assert per_song(losses).shape == (3, K)
-    text = write_listening_report(losses, "planted", tmp_path).read_text()
+    text = write_listening_report(losses, "planted", 0.0, tmp_path).read_text()
     assert "| mix transposed | given |" in text
     figures = json.loads((tmp_path / "scores.json").read_text())
     assert set(figures) >= {f"mix_shifted/grid_none/L{frames:+d}" for frames in (-25, 0, 50)}

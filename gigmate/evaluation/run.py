@@ -92,8 +92,8 @@ def _listening(cfg: Any, out: Path) -> Path:
     check_codec(loaded.codec, recipe.codec, ckpt)
     ahead_frames = max(0, loaded.model.config.max_lookahead_frames)
     windows = draw_windows(of_split(songs, "valid"), ahead_frames, cfg.limit, cfg.seed)
-    losses = window_losses(loaded.model, windows, device.dtype, _log_progress)
-    return write_listening_report(losses, ckpt.name, out)
+    losses = window_losses(loaded.model, windows, device.dtype, cfg.chord_strength, _log_progress)
+    return write_listening_report(losses, ckpt.name, cfg.chord_strength, out)
 
 
 def _log_progress(done: int, total: int) -> None:

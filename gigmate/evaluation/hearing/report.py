@@ -21,11 +21,12 @@ songs ({windows} windows of {seconds:g} s, of which the first second isn't count
 over songs; 0: it makes no difference; *: the interval is above 0. `mix swapped`: another song's mix at the same power;
 `mix shifted` and `grid shifted`: by .3 to .7 beats either way; `mix transposed`: all pitched companions moved 1 to 6
 semitones up or down in the features (semitone bands rolled, mel bands read at the other frequency; drums stay), for
-pitched stems only; `mix unheard`: no mix. Grid: whether the model is given the song's beats.
+pitched stems only; `mix unheard`: no mix. Grid: whether the model is given the song's beats. Notes are weighed by the
+chords that the model's ear reads with a strength of {chord_strength:g} (generate.py's is 12; 0: the transformer alone).
 """
 
 
-def write_listening_report(losses: Sequence[WindowLoss], model_name: str, out: Path) -> Path:
+def write_listening_report(losses: Sequence[WindowLoss], model_name: str, chord_strength: float, out: Path) -> Path:
     """Write `report.md`, `scores.csv` (every window) and `scores.json` (one line); returns the report."""
     found = [rise for rise in rises(losses) if _counts(rise)]
     write_csv(out / "scores.csv", [_csv_row(rise) for rise in found])
@@ -34,10 +35,11 @@ def write_listening_report(losses: Sequence[WindowLoss], model_name: str, out: P
         songs=len({loss.window.song for loss in losses}),
         windows=len({id(loss.window) for loss in losses}),
         seconds=WINDOW_S,
+        chord_strength=chord_strength,
     )
     tables = [
         ("All instruments", markdown(_overview(found))),
-        ("By codebook, means", markdown(_by_codebook(found))),
+        ("By codebook", markdown(_by_codebook(found))),
         ("By instrument", markdown(_by_instrument(found))),
         ("Loss with the true mix", markdown(_true_losses(losses))),
     ]
@@ -87,8 +89,8 @@ def _overview(found: Sequence[WindowLoss]) -> list[Row]:
 def _by_codebook(found: Sequence[WindowLoss]) -> list[Row]:
     rows = []
     for (name, grid, lookahead), group in _groups(found).items():
-        means = per_song(group).mean(axis=0)
-        books = {stream: f"{value:+.4f}" for stream, value in zip(group[0].streams, means, strict=True)}
+        by_stream = zip(group[0].streams, per_song(group).T, strict=True)
+        books = {stream: f"{interval(values):+.4f}" for stream, values in by_stream}
         rows.append({"falsified": name, "grid": grid, "lookahead": str(lookahead), **books})
     return rows
 

@@ -13,10 +13,12 @@ from itertools import groupby
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
 from gigmate.evaluation.hearing.windows import HeardWindow
-from gigmate.model.conditions import FrameConditions, step_conditions
+from gigmate.generation.chord_bias import ChordBias
+from gigmate.model.conditions import FrameConditions, StepConditions, step_conditions
 from gigmate.model.lm import AccompanimentLM, shift_steps
 from gigmate.model.streams import streams_of
 from gigmate.music.instruments import INSTRUMENTS
@@ -61,6 +63,7 @@ def window_losses(
     model: AccompanimentLM,
     windows: Sequence[HeardWindow],
     dtype: torch.dtype = torch.float32,
+    chord_strength: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[WindowLoss]:
     """The losses of every window under every deception that it has, at every lookahead.
@@ -69,9 +72,12 @@ def window_losses(
         model: in evaluation mode.
         windows: of equal shapes.
         dtype: in which the model computes.
+        chord_strength: how much its ear for chords weighs the notes (`ChordBias`), as it does when the model plays;
+            0: what the transformer alone says.
         progress: called with batches done and to do.
     """
     config, losses = model.config, []
+    chords = ChordBias(model, chord_strength) if config.writes_notes and chord_strength > 0 else None
     lookaheads = [
         frames for frames in LOOKAHEADS if config.min_lookahead_frames <= frames <= config.max_lookahead_frames
     ]
@@ -84,7 +90,8 @@ def window_losses(
     for done, (deception, lookahead, batch) in enumerate(jobs):
         codes, notes = (torch.from_numpy(np.stack([getattr(w, name) for w in batch])) for name in ("codes", "notes"))
         streams = streams_of(codes, config, notes).to(model.heads.weight.device)
-        rows = _row_losses(model, streams, _conditions(batch, deception, lookahead, model).to(streams.device), dtype)
+        conditions = _conditions(batch, deception, lookahead, model).to(streams.device)
+        rows = _row_losses(model, streams, conditions, dtype, chords)
         losses += [
             WindowLoss(window, deception, lookahead, row, config.stream_names)
             for window, row in zip(batch, rows, strict=True)
@@ -147,7 +154,7 @@ def _conditions(
 
 @torch.no_grad()
 def _row_losses(
-    model: AccompanimentLM, codes: Codes, conditions: FrameConditions, dtype: torch.dtype
+    model: AccompanimentLM, codes: Codes, conditions: FrameConditions, dtype: torch.dtype, chords: ChordBias | None
 ) -> NDArray[np.float64]:
     """[B, K] nats per code, the first frames left out."""
     config, device = model.config, codes.device.type
@@ -156,6 +163,8 @@ def _row_losses(
     given = step_conditions(conditions, pattern, steps.shape[2])
     with torch.autocast(device, dtype, enabled=dtype != torch.float32):
         logits: Features = model(shift_steps(steps, config.special_id), given)
+    if chords is not None:
+        logits = torch.cat((_weighed(logits[:, :1], given, chords), logits[:, 1:]), dim=1)
     batch, num_streams, num_steps = steps.shape
     flat = logits.transpose(1, 2).flatten(0, 2).float()
     targets = steps.transpose(1, 2).flatten()
@@ -163,3 +172,13 @@ def _row_losses(
     losses = losses.view(batch, num_steps, num_streams)[:, _WARM_UP_FRAMES * pattern.period :]
     counted = (steps != config.special_id).transpose(1, 2)[:, _WARM_UP_FRAMES * pattern.period :]
     return (losses.sum(dim=1) / counted.sum(dim=1).clamp(min=1)).double().cpu().numpy()
+
+
+def _weighed(notes: Tensor, conditions: StepConditions, chords: ChordBias) -> Tensor:
+    """Logits of notes [B, 1, S, V], weighed by the chord of each step."""
+    num_steps = conditions.num_steps
+    alone = StepConditions(
+        *(part.flatten(0, 1)[:, None] for part in (conditions.mix, conditions.heard, conditions.beats)),
+        *(part.repeat_interleave(num_steps) for part in (conditions.instrument, conditions.lookahead)),
+    )
+    return chords.weigh(notes[:, 0].flatten(0, 1), alone).view_as(notes)
