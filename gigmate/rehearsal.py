@@ -25,7 +25,7 @@ _SEEDS = {"drums": 9_000_039, "bass": 9_000_029, "keys": 9_000_018, "guitar": 9_
 much as is usual, drums with kick, snare and hats: what it has just played decides how it goes on.
 """
 
-USUAL_DB = {"drums": -18.0, "bass": -20.0, "keys": -19.5, "guitar": -20.5, "lead": -20.5}
+USUAL_DB = {"drums": -18.0, "bass": -20.0, "keys": -17.5, "guitar": -18.5, "lead": -20.5}
 """Level in mel bands of the warm-up, for a song that is heard at `HEARD_DB`: such that what is played then comes near
 the medians of practice songs. MIDI files have softer drums, the recorded songs at hand louder ones
 (experiments/014_warm_up). Who isn't here doesn't warm up.
