@@ -27,7 +27,7 @@ from gigmate.config.cli import guarded
 from gigmate.data.sources import PracticeSource
 from gigmate.errors import InputError
 from gigmate.evaluation.adherence.anchors import NUM_STRANGERS, RANDOM, TRUE, metronome
-from gigmate.evaluation.adherence.pairs import Pair, cut, pairs_of_source, strangers
+from gigmate.evaluation.adherence.pairs import Pair, cut, pairs_of_source, strangers, true_stems
 from gigmate.evaluation.adherence.part import Part
 from gigmate.evaluation.adherence.rhythm import beat_f1, eighth_grid
 from gigmate.evaluation.metrics import Mono
@@ -82,7 +82,7 @@ def judge(pair: Pair, pairs: Sequence[Pair], taken: Taken) -> Result:
     if not 0 <= start_s <= pair.seconds - seconds:
         raise TimeoutError(f"the session began {start_s:.1f} s into its song, which is too late to hear it whole")
     own = cut(pair, start_s, seconds)
-    others = strangers(own, pairs, NUM_STRANGERS)
+    others = strangers(own, true_stems(pairs), NUM_STRANGERS)
     waves = {
         PAGE: [stem],
         TRUE: [] if own.true is None else [own.true],
@@ -194,7 +194,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="of each session")
     parser.add_argument("--limit", type=int, default=_NUM_SONGS, help="songs at most")
     parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent / "009_live", help="for page.md and page.json"
+        "--out", type=Path, default=Path(__file__).parent / "012_live", help="for page.md and page.json"
     )
     args = parser.parse_args()
     sys.exit(guarded(lambda: _run(args)))

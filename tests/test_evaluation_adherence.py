@@ -1,5 +1,6 @@
 """Metrics of stems of which it is known how well they fit, and the arithmetic of adherence."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from gigmate.audio import write_wav
 from gigmate.errors import InputError
 from gigmate.evaluation.adherence import harmony, rhythm, soundness
 from gigmate.evaluation.adherence.anchors import RANDOM, TRUE, anchors, metronome, root_notes
-from gigmate.evaluation.adherence.pairs import Pair, by_instrument, cut, pairs_of_folder, strangers
+from gigmate.evaluation.adherence.pairs import Pair, by_instrument, cut, pairs_of_folder, strangers, true_stems
 from gigmate.evaluation.adherence.part import Part
 from gigmate.evaluation.adherence.playing import live_features
 from gigmate.evaluation.adherence.report import summary, write_adherence_report
@@ -256,11 +257,35 @@ def test_every_player_is_scored_and_the_report_names_them(tmp_path: Path) -> Non
     assert [len(group) for group in by_instrument(pairs).values()] == [2]
 
 
+def test_without_true_stems_a_player_is_compared_with_itself_at_other_songs(tmp_path: Path) -> None:
+    nameless = [replace(pair("bass", name, roots()), true=None) for name in "abc"]
+    good, late = roots(), np.roll(roots(), round(RATE * BEAT_S / 4))
+    stems = {id(own): wave for own, wave in zip(nameless, (good, late, late), strict=True)}
+    scores = list(score_pairs(nameless, lambda p: [("model", stems[id(p)])], lambda _: None))
+    assert {score.player for score in scores} >= {"model", RANDOM, "metronome"}
+    assert not any(score.player == TRUE for score in scores)
+    found = adherence(scores, "model", "eighth_grid")
+    assert found is not None
+    assert found.adherence is None
+    assert found.lead is not None
+    means = [
+        np.mean([s.values["eighth_grid"] for s in scores if (s.song, s.player) == (f"song-{name}", player)])
+        for name in "abc"
+        for player in ("model", RANDOM)
+    ]
+    assert means[0] > means[1]  # it is in time, the others aren't
+    assert found.lead.value == pytest.approx(np.mean(means[::2]) - np.mean(means[1::2]))
+    text = write_adherence_report(scores, "planted", "facts", tmp_path).read_text()
+    assert "| lead over a random pairing of |" in text
+    assert "| counted adherence of |" not in text
+
+
 def test_anchors_play_what_they_are_named_for() -> None:
     own = pair("bass", "a", roots())
-    assert len(strangers(own, [own, pair("bass", "a", roots(2)), pair("drums", "d", roots(2))], 3)) == 0
+    unfit = [own, pair("bass", "a", roots(2)), pair("drums", "d", roots(2))]
+    assert len(strangers(own, true_stems(unfit), 3)) == 0
     assert harmony.root_fifth(Part(root_notes(own, GRID), RATE), CHORDS, GRID, SECONDS) > 0.95
-    named = dict(anchors(own, [own], GRID))
+    named = dict(anchors(own, true_stems([own]), GRID))
     assert not named["silence"].any()
     assert np.array_equal(named["mix copied"], own.mix)
     values = score_part(own, Part(named["silence"], RATE), Part(own.mix, RATE), None)

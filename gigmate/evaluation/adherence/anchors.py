@@ -18,16 +18,16 @@ _BASS_LOWEST = 28  # E1
 _LEVEL = 0.2
 
 
-def anchors(pair: Pair, pairs: Sequence[Pair], tracked: BeatGrid) -> list[tuple[str, Mono]]:
+def anchors(pair: Pair, stems: Sequence[tuple[Pair, Mono]], tracked: BeatGrid) -> list[tuple[str, Mono]]:
     """Every anchor's stem [N] by name; random pairings come `NUM_STRANGERS` times.
 
     Args:
         pair: the song; the true stem is left out where nobody knows it.
-        pairs: all songs, to take the strangers from.
+        stems: of all songs, to take the strangers from.
         tracked: beats found in the mix, on which metronome and root notes play.
     """
     found = [] if pair.true is None else [(TRUE, pair.true)]
-    found += [(RANDOM, stem) for stem in strangers(pair, pairs, NUM_STRANGERS)]
+    found += [(RANDOM, stem) for stem in strangers(pair, stems, NUM_STRANGERS)]
     found += [("silence", np.zeros_like(pair.mix)), ("mix copied", pair.mix), ("metronome", metronome(pair, tracked))]
     if pair.instrument == "bass" and pair.chords:
         found.append(("root notes", root_notes(pair, tracked)))

@@ -165,12 +165,23 @@ def cut(pair: Pair, start_s: float, seconds: float) -> Pair:
     )
 
 
-def strangers(pair: Pair, pairs: Sequence[Pair], count: int) -> list[Mono]:
-    """True stems of the same instrument from other groups, as long as the pair: a random pairing; fixed for a song."""
-    others = [p.true for p in pairs if p.instrument == pair.instrument and p.group != pair.group and p.true is not None]
+def strangers(pair: Pair, stems: Sequence[tuple[Pair, Mono]], count: int) -> list[Mono]:
+    """A random pairing: stems of the instrument from other groups, as long as the pair; the same at every call.
+
+    Args:
+        pair: the song.
+        stems: those of all songs.
+        count: how many are drawn.
+    """
+    others = [wave for p, wave in stems if p.instrument == pair.instrument and p.group != pair.group]
     rng = np.random.default_rng([len(others), *pair.song.encode()])
     chosen = rng.permutation(len(others))[:count]
     return [np.resize(others[i], len(pair.mix)) for i in chosen]
+
+
+def true_stems(pairs: Sequence[Pair]) -> list[tuple[Pair, Mono]]:
+    """The pairs whose true stem is known, with it."""
+    return [(pair, pair.true) for pair in pairs if pair.true is not None]
 
 
 def by_instrument(pairs: Sequence[Pair]) -> Mapping[str, list[Pair]]:

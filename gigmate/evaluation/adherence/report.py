@@ -19,7 +19,8 @@ in brackets the 95 % bootstrap interval over songs. Figures in (round brackets a
 true stem doesn't beat random pairings clearly. `sane`: share of the songs on which loudness lies within 6 dB and
 density and silence within a factor of two of the true stem's. The first table is what counts: at most 1, and a song on
 which the stem isn't sane, or gave nothing to measure, is worth a random pairing at most. The second leaves that out.
-What a metronome or root notes reach is no merit of a model.
+What a metronome or root notes reach is no merit of a model. Where no true stem is known, the random pairing is what the
+judged player played to another song, and the table says by how much a score lies above that, song by song.
 """
 
 
@@ -37,7 +38,10 @@ def write_adherence_report(scores: Sequence[Score], title: str, facts: str, out:
     for instrument in _instruments(scores):
         own = [score for score in scores if score.instrument == instrument]
         num_songs = len({score.song for score in own})
-        tables = (markdown(_adherence_rows(own, is_counted)) for is_counted in (True, False))
+        if any(score.player == TRUE for score in own):
+            tables = [markdown(_adherence_rows(own, is_counted)) for is_counted in (True, False)]
+        else:
+            tables = [markdown(_lead_rows(own))]
         text.append("\n".join([f"\n## {instrument}: {num_songs} songs\n", *tables]))
         if fit := markdown(_fit_rows(own)):
             text.append(f"\nBy the contrastive encoder, all songs together:\n\n{fit}")
@@ -91,6 +95,19 @@ def _adherence_rows(scores: Sequence[Score], is_counted: bool) -> list[Row]:
         share = sane_share(scores, player)
         row["sane"] = "" if share is None else f"{share:.0%}"
         rows.append(row)
+    return rows
+
+
+def _lead_rows(scores: Sequence[Score]) -> list[Row]:
+    """Where no true stem is known there is no adherence, but a score may be clearly above a random pairing's."""
+    rows = []
+    for player in players_of(scores):
+        if player != RANDOM:
+            found = {metric: adherence(scores, player, metric) for metric in _metrics(scores)}
+            leads = {
+                name: f"{f.lead:+.2f}" if f is not None and f.lead is not None else "" for name, f in found.items()
+            }
+            rows.append({"lead over a random pairing of": player, **leads})
     return rows
 
 

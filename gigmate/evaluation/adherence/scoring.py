@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gigmate.evaluation.adherence import harmony, rhythm, soundness
 from gigmate.evaluation.adherence.anchors import RANDOM, TRUE, anchors
-from gigmate.evaluation.adherence.pairs import Pair
+from gigmate.evaluation.adherence.pairs import Pair, true_stems
 from gigmate.evaluation.adherence.part import Part
 from gigmate.evaluation.fit.judge import Judge, Verdict
 from gigmate.evaluation.metrics import Mono
@@ -48,18 +48,21 @@ def score_pairs(
 ) -> Iterator[Score]:
     """The scores of all anchors and systems on all pairs.
 
+    A random pairing is another song's true stem; where none is known, what a system played to another song.
+
     Args:
         pairs: what is played to.
         play: the systems under test: their stems [N] by name.
         progress: told the name of each song.
         judge: the encoder, at the rate of the pairs.
     """
+    stems = true_stems(pairs) or [(pair, wave) for pair in pairs for _, wave in play(pair)]
     for pair in pairs:
         progress(f"{pair.song} {pair.instrument}")
         tracked = track_beats(pair.mix, pair.sample_rate)
         mix = Part(pair.mix, pair.sample_rate)
         true = None if pair.true is None else Part(pair.true, pair.sample_rate)
-        for name, wave in [*anchors(pair, pairs, tracked), *play(pair)]:
+        for name, wave in [*anchors(pair, stems, tracked), *play(pair)]:
             part = true if name == TRUE and true is not None else Part(wave, pair.sample_rate)
             values = score_part(pair, part, mix, true)
             verdict = None if judge is None else judge.judge(pair.mix, part.wave)

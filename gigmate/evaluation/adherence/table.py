@@ -22,6 +22,7 @@ class Adherence:
         mean: the plain score.
         adherence: between a random pairing (0) and the true stem (1); None without true stems or strangers.
         counted: the same, at most 1, with no credit for songs on which the stem isn't sane or gave nothing to measure.
+        lead: the plain score less that of a random pairing, song by song; None without strangers.
         num_songs: on which it was measured.
         is_telling: whether the true stem beats random pairings clearly: if not, don't use the figure.
     """
@@ -29,6 +30,7 @@ class Adherence:
     mean: Interval
     adherence: Interval | None
     counted: Interval | None
+    lead: Interval | None
     num_songs: int
     is_telling: bool
 
@@ -43,17 +45,19 @@ def adherence(scores: Sequence[Score], player: str, metric: str) -> Adherence | 
     own = [values[player] for values in songs.values() if np.isfinite(values.get(player, np.nan))]
     if not own:
         return None
+    leads = [values[player] - values[RANDOM] for values in songs.values() if {player, RANDOM} <= set(values)]
+    lead = interval(leads) if leads else None
     full = [
         (values[player], values[RANDOM], values[TRUE])
         for values in songs.values()
         if all(np.isfinite(values.get(name, np.nan)) for name in (player, RANDOM, TRUE))
     ]
     if not full:
-        return Adherence(interval(own), None, None, len(own), False)
+        return Adherence(interval(own), None, None, lead, len(own), False)
     columns = np.array(full)
     gap = interval(columns[:, 2] - columns[:, 1])
     counted = interval(_counted(songs, player, _sane_songs(scores, player)), _capped_ratio)
-    return Adherence(interval(own), interval(columns, _ratio), counted, len(own), gap.is_above_zero)
+    return Adherence(interval(own), interval(columns, _ratio), counted, lead, len(own), gap.is_above_zero)
 
 
 def sane_share(scores: Sequence[Score], player: str) -> float | None:
