@@ -21,7 +21,7 @@ from gigmate.errors import InputError
 from gigmate.music.evidence import Evidence
 from gigmate.music.grid import BeatGrid
 from gigmate.music.live_hypotheses import describe, propose
-from gigmate.music.live_onsets import OnsetFrame, OnsetStream
+from gigmate.music.live_onsets import OnsetFrame, OnsetStream, heard_of
 from gigmate.music.tempo import tempo_scores
 
 _RATE, _FIRST_SEED = 24_000, 5_000_000
@@ -37,8 +37,7 @@ Moment = tuple[torch.Tensor, torch.Tensor]
 def moment(frames: list[OnsetFrame], stop: int, truth: BeatGrid) -> Moment | None:
     """What the tracker could tell after `stop` frames; None if nothing that it proposes is right."""
     heard = frames[max(0, stop - _WINDOW_FRAMES) : stop]
-    rises, chroma = (np.stack(rows, axis=1) for rows in zip(*heard, strict=True))
-    evidence = Evidence.of(rises, chroma, 100.0)
+    evidence = Evidence.of(heard_of(heard, 100.0))
     tempi = tempo_scores(evidence.onsets)
     if tempi.repeats.max() <= 0:
         return None

@@ -26,14 +26,15 @@ from gigmate.music.onsets import hear_all
 from gigmate.music.tempo import tempo_scores
 
 _FIRST_SEED = 5_000_000
-_BEAT_DECAY, _BAR_DECAY, _STEPS, _RATE = 1e-3, 0.15, 250, 3e-2
+_BEAT_DECAY, _BAR_DECAY, _STEPS, _RATE = 1e-2, 0.15, 250, 3e-2
 _CHANCE_F1 = 0.5  # of the off-beat or of beats at random: worth nothing
 _MODULE = Path(bars.__file__).with_name("bar_weights.py")
 _HEADER = '''"""What speaks for a bar, in the order of `bars.describe`; written by `experiments.fit_tracker`."""
 
 # Quarters of the beat: low, mid, high, change of chroma. How clearly half a beat, a beat, two beats repeat; octaves
-# from 120 bpm, squared; how alike chroma, low, mid are a bar apart; triple. Sixteenths of a bar of 4, then of 3: low,
-# mid, high, change of chroma, a line each.
+# from 120 bpm, squared; the network's beats: on each quarter, a second. How alike chroma, low, mid are a bar apart;
+# triple; the network's downbeats: on the first, on the others, a second. Sixteenths of a bar of 4, then of 3: low, mid,
+# high, change of chroma, a line each.
 # fmt: off
 WEIGHTS = (
 '''
@@ -51,9 +52,9 @@ def examples(songs: Iterable[Song]) -> list[Example]:
     found = []
     for song in songs:
         for wave in mixes(song).values():
-            evidence = Evidence.of(*hear_all(wave, RATE))
+            evidence = Evidence.of(hear_all(wave, RATE))
             tempi = tempo_scores(evidence.onsets)
-            if chains := possible_beats(evidence.onsets, tempi):
+            if chains := possible_beats(evidence, tempi):
                 features = torch.from_numpy(bars.describe(evidence, tempi, chains)).float()
                 worth = [_worth(song, b, evidence.frame_rate) for b in bars.hypotheses(chains)]
                 found.append(Example(features, torch.tensor(worth)))
@@ -106,7 +107,7 @@ def main() -> None:
     parser.add_argument("--midi", type=Path, required=True, help="folder of MIDI files with an index.csv")
     parser.add_argument("--soundfont", type=Path, required=True)
     parser.add_argument("--num-midi", type=int, default=(160, 150), nargs=2, help="bands, lone drummers")
-    parser.add_argument("--plain", type=int, default=60, help="number of plain beats")
+    parser.add_argument("--plain", type=int, default=240, help="number of plain beats")
     given = parser.parse_args()
     found = examples(practice_songs(given.practice, _FIRST_SEED))
     counts = tuple(given.num_midi)

@@ -8,11 +8,12 @@ from test_music_tracker import band
 
 from gigmate.audio import resample
 from gigmate.music.beat_line import BeatLine
+from gigmate.music.evidence import Evidence
 from gigmate.music.grid import BeatGrid
 from gigmate.music.live_meter import LiveMeter
 from gigmate.music.live_onsets import OnsetStream
 from gigmate.music.live_tracker import LiveTracker
-from gigmate.music.onsets import Ear, Onsets, analyse, normalise
+from gigmate.music.onsets import Ear, analyse, normalise
 
 RATE = 24_000
 
@@ -167,7 +168,8 @@ def test_a_meter_finds_the_beat_that_changes_chord_and_has_the_kick():
     meter = LiveMeter(4)
     for stop in range(400, size, 20):
         start = max(0, stop - 1200)
-        part = Onsets(rate, strength[start:stop], low[start:stop], chroma[:, start:stop])
+        rises = np.stack([strength, low, *np.zeros((3, size))])[:, start:stop]
+        part = Evidence(rate, rises, chroma[:, start:stop], np.zeros((2, stop - start)))
         meter.update(line, part, stop)
     assert meter.first_downbeat == 3
 

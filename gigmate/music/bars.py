@@ -19,7 +19,7 @@ from gigmate.music.tempo import TempoScores
 
 METERS = (4, 3)
 PER_BEAT = 4
-NUM_BEAT_FEATURES = 25
+NUM_BEAT_FEATURES = 33
 """What comes before the templates in a row of `describe`."""
 
 _NUM_ENVELOPES = 4  # low, mid, high, change of chroma
@@ -55,8 +55,10 @@ def describe(evidence: Evidence, tempi: TempoScores, chains: Sequence[Beats]) ->
     """What speaks for each of the `hypotheses` [H, len(WEIGHTS)].
 
     Of the beats: how strong the envelopes are at each quarter of them; how clearly half a beat, a beat, two beats
-    repeat; the tempo. Of the meter: how alike harmony, low and mid starts are a bar apart; whether it is triple. Of the
-    bar: by how much each sixteenth of it is stronger than the mean of such places; zero for the other meter.
+    repeat; the tempo; how sure the network is of a beat at each quarter, and of those of a second. Of the meter: how
+    alike harmony, low and mid starts are a bar apart; whether it is triple. Of the bar: how sure the network is of a
+    downbeat on the first, on the others, and of those of a second; by how much each sixteenth of it is stronger than
+    the mean of such places, zero for the other meter.
     """
     envelopes = maximum_filter1d(evidence.envelopes[1:], _NEAR_FRAMES, axis=1)
     envelopes /= envelopes.mean(axis=1, keepdims=True) + 0.05
@@ -70,7 +72,13 @@ def _rows(evidence: Evidence, envelopes: NDArray[np.float64], tempi: TempoScores
     period = float(np.median(np.diff(beats)))
     repeats = [np.interp(-period * m, -tempi.periods, tempi.repeats) for m in (0.5, 1.0, 2.0)]
     octaves = np.log2(60.0 * evidence.frame_rate / period / _PRIOR_BPM)
-    of_beats = np.concatenate([np.log1p(found.mean(axis=1)).ravel(), repeats, [octaves, octaves**2]])
+    sure = maximum_filter1d(evidence.beats, _NEAR_FRAMES, axis=1)
+    is_beat, is_downbeat = sure[:, np.clip(np.round(frames).astype(int), 0, sure.shape[1] - 1)]  # [beats, places]
+    beats_per_s = evidence.frame_rate / period
+    quarters = is_beat.mean(axis=0)
+    of_beats = np.concatenate(
+        [np.log1p(found.mean(axis=1)).ravel(), repeats, [octaves, octaves**2], quarters, [quarters[0] * beats_per_s]]
+    )
     levels = np.log1p(found)
     levels = (levels - levels.mean(axis=1, keepdims=True)).transpose(0, 2, 1)
     heard = (_beat_chroma(evidence.chroma, beats), levels[0], levels[1])
@@ -79,15 +87,20 @@ def _rows(evidence: Evidence, envelopes: NDArray[np.float64], tempi: TempoScores
         of_meter = [*(_alike(cues, meter) for cues in heard), float(meter != METERS[0])]
         bar = _mean_bar(found, meter)
         for first in range(meter):
+            is_first = np.arange(len(is_downbeat)) % meter == first
+            opens, others = (is_downbeat[which, 0].mean() if which.any() else 0.0 for which in (is_first, ~is_first))
+            of_bar = [opens, others, opens * beats_per_s / meter]
             own = np.roll(bar, -first, axis=1).ravel()
             templates = [own if m == meter else np.zeros(_NUM_ENVELOPES * m * PER_BEAT) for m in METERS]
-            rows.append(np.concatenate([of_beats, of_meter, *templates]))
+            rows.append(np.concatenate([of_beats, of_meter, of_bar, *templates]))
     return np.array(rows)
 
 
 def _mean_bar(found: NDArray[np.float64], meter: int) -> NDArray[np.float64]:
     """[4, meter, places] of the whole bars that begin with the first beat, less the mean over the beats."""
     num_bars = found.shape[1] // meter
+    if num_bars == 0:
+        return np.zeros((_NUM_ENVELOPES, meter, PER_BEAT))
     bars = found[:, : num_bars * meter].reshape(_NUM_ENVELOPES, num_bars, meter, PER_BEAT)
     bar = np.log1p(bars.mean(axis=1))
     return bar - bar.mean(axis=1, keepdims=True)

@@ -3,34 +3,56 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from gigmate.music.evidence import Evidence
 from gigmate.music.onsets import Onsets
-from gigmate.music.tempo import TempoScores, accents, best_phase, climb, refine_period, sample_at, steady_beats
+from gigmate.music.tempo import (
+    TempoScores,
+    accents,
+    best_phase,
+    climb,
+    refine_period,
+    sample_at,
+    steady_beats,
+    tempo_scores,
+)
 
 Beats = NDArray[np.float64]
 """[beats] frames, increasing."""
 
 MIN_BEATS = 4
 _RELATED = (0.5, 2 / 3, 1.0, 1.5, 2.0)  # periods that may be the beat when one repeats best
+_BEATS_RELATED = (0.5, 1.0, 2.0)  # the same of what the network hears as beats
 _FASTEST_BPM = 215.0  # what repeats faster is heard as half a beat
 _PLACES = (0.0, 0.25, 0.5, 0.75)  # of the beat with most accents: any of them may be the beat
+_BEATS_PLACES = (0.0, 0.5)
 _TIGHTNESS = 100.0  # weight of a squared log deviation from the period against accents of unit deviation
 _STEADY_SHARE = 0.45  # a steady grid is taken if it stands out of the accents this much as free beats do
 
 
-def possible_beats(onsets: Onsets, tempi: TempoScores) -> list[Beats]:
+def possible_beats(evidence: Evidence, tempi: TempoScores) -> list[Beats]:
     """Beats of the period that repeats best and of its simple relatives; none if the piece is too short for all.
 
     Accents tell where a beat may lie, to the millisecond in steady pieces; they don't tell which of these it is: that
-    is for `gigmate.music.bars`.
+    is for `gigmate.music.bars`. So are the beats that the network hears, which may be of another period.
+
+    Args:
+        evidence: of the piece.
+        tempi: of its onsets.
     """
+    of_beats = evidence.beat_onsets
+    found = _beats_of(evidence.onsets, tempi, _RELATED, _PLACES)
+    return found + _beats_of(of_beats, tempo_scores(of_beats), _BEATS_RELATED, _BEATS_PLACES)
+
+
+def _beats_of(onsets: Onsets, tempi: TempoScores, ratios: tuple[float, ...], places: tuple[float, ...]) -> list[Beats]:
     best = float(tempi.periods[int(tempi.scores.argmax())])
     shortest = max(60.0 * onsets.frame_rate / _FASTEST_BPM, float(tempi.periods[-1]))
     envelope, found = accents(onsets), []
-    for related in (best * ratio for ratio in _RELATED):
+    for related in (best * ratio for ratio in ratios):
         if shortest <= related <= tempi.periods[0]:
             period = climb(tempi, related)
             beats = _place_beats(envelope, period, refine_period(onsets, period))
-            found += [beats if place == 0 else beats[:-1] + place * np.diff(beats) for place in _PLACES]
+            found += [beats if place == 0 else beats[:-1] + place * np.diff(beats) for place in places]
     return [beats for beats in found if len(beats) >= MIN_BEATS]
 
 

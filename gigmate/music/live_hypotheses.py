@@ -11,22 +11,24 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 
 from gigmate.music.evidence import Evidence
-from gigmate.music.onsets import RISES
-from gigmate.music.tempo import TempoScores, climb
+from gigmate.music.onsets import Onsets
+from gigmate.music.tempo import TempoScores, climb, tempo_scores
 
-NUM_FEATURES = 38
+NUM_FEATURES = 43
 _PLACES = np.array([0.0, 0.5, 0.25, 0.75])  # of the beat
 _MEMORY_S = 6.0  # how fast older onsets count for less
 _RELATED = (0.5, 2 / 3, 1.0, 1.5, 2.0)  # periods that may be the beat when one repeats best
-_NUM_PHASES, _BAR = 4, 4
+_BEATS_RELATED = (0.5, 1.0, 2.0)  # the same of what the network hears as beats
+_BAR = 4
 _WEIGHTS = (
-    0.51, 0.52, -0.13, 0.22, -0.41, 0.11,  # any rise: places 0, 1/2, 1/4, 3/4; strongest of two, of four beats
-    0.16, 0.08, -0.78, 0.41, 0.16, 0.32,  # low
-    0.46, 0.04, 0.05, 0.35, -0.27, 0.28,  # mid
-    0.68, 0.24, -0.59, 0.36, 0.18, -0.09,  # high
-    1.59, -0.37, -0.77, -1.03, -0.08, 0.34,  # change of chroma
-    0.43, 4.52, 1.93,  # how clearly half a beat, a beat, two beats repeat
-    0.73, -1.42, 0.22, -1.34, 1.15,  # octaves from 120 bpm: as they are, squared, cubed, |cubed|, above 0
+    0.23, 0.52, -0.10, 0.26, -0.33, 0.16,  # any rise: places 0, 1/2, 1/4, 3/4; strongest of two, of four beats
+    -0.09, -0.13, -0.31, -0.03, 0.21, 0.35,  # low
+    0.42, 0.27, 0.01, 0.20, -0.18, 0.32,  # mid
+    0.47, 0.17, -0.25, 0.32, -0.03, -0.09,  # high
+    0.77, 0.25, -0.41, -0.48, 0.25, 0.28,  # change of chroma
+    0.90, 1.86, 0.66,  # how clearly half a beat, a beat, two beats repeat
+    0.54, -1.21, 0.56, -1.11, 0.96,  # octaves from 120 bpm: as they are, squared, cubed, |cubed|, above 0
+    0.55, -0.23, -0.19, 0.01, 0.22,  # the network's beats: places 0, 1/2, 1/4, 3/4; of a second
 )  # fmt: skip
 
 
@@ -39,19 +41,32 @@ class Hypotheses:
 
 
 def propose(evidence: Evidence, tempi: TempoScores) -> Hypotheses:
-    """The period that repeats best and its simple relatives, each at the phase that meets most and quarters from it."""
-    best = float(tempi.periods[int(tempi.scores.argmax())])
-    related = best * np.array(_RELATED)
+    """The period that repeats best and its simple relatives, each at the phase that meets most and others beside it.
+
+    Once of all that starts, with quarters of the beat beside it; once of the beats that the network hears, with halves.
+    """
+    of_beats = evidence.beat_onsets
+    by_starts = _propose(evidence.onsets, tempi, _RELATED, 4)
+    by_beats = _propose(of_beats, tempo_scores(of_beats), _BEATS_RELATED, 2)
+    return Hypotheses(*(np.concatenate(parts) for parts in zip(by_starts, by_beats, strict=True)))
+
+
+def _propose(
+    onsets: Onsets, tempi: TempoScores, ratios: tuple[float, ...], num_phases: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Periods and ages."""
+    related = float(tempi.periods[int(tempi.scores.argmax())]) * np.array(ratios)
     periods = [climb(tempi, p) for p in related if tempi.periods[-1] <= p <= tempi.periods[0]]
-    ages = [(_best_age(evidence, p) + p * np.arange(_NUM_PHASES) / _NUM_PHASES) % p for p in periods]
-    return Hypotheses(np.repeat(periods, _NUM_PHASES), np.concatenate(ages))
+    ages = [(_best_age(onsets, p) + p * np.arange(num_phases) / num_phases) % p for p in periods]
+    return np.repeat(periods, num_phases), np.concatenate(ages)
 
 
 def describe(evidence: Evidence, tempi: TempoScores, beats: Hypotheses) -> NDArray[np.float64]:
     """What speaks for each hypothesis [H, NUM_FEATURES].
 
     How strong each envelope is on four places of the beat; on that of every second and of every fourth beat where it is
-    strongest, which is where chords change if these are beats; how clearly the period repeats; the tempo.
+    strongest, which is where chords change if these are beats; how clearly the period repeats; the tempo; how sure the
+    network is of a beat on the four places, and of the beats of a second.
     """
     size = evidence.envelopes.shape[1]
     envelopes = maximum_filter1d(evidence.envelopes, 3, axis=1)
@@ -73,7 +88,10 @@ def describe(evidence: Evidence, tempi: TempoScores, beats: Hypotheses) -> NDArr
     repeats = [np.interp(-beats.periods * m, -tempi.periods, tempi.repeats) for m in (0.5, 1.0, 2.0)]
     octaves = np.log2(60.0 * evidence.frame_rate / beats.periods / 120.0)
     tempo = [octaves, octaves**2, octaves**3, np.abs(octaves) ** 3, np.maximum(octaves, 0.0)]
-    return np.concatenate([found, np.stack([*repeats, *tempo], axis=1)], axis=1)
+    is_beat = maximum_filter1d(evidence.beats[0], 3)[size - 1 - np.minimum(np.round(back).astype(int), size - 1)]
+    sure = (is_beat * weights).sum(1) / weights.sum(1)  # [H, places]
+    per_second = sure[:, :1] * evidence.frame_rate / beats.periods[:, None]
+    return np.concatenate([found, np.stack([*repeats, *tempo], axis=1), sure, per_second], axis=1)
 
 
 def judge(evidence: Evidence, tempi: TempoScores, beats: Hypotheses) -> NDArray[np.float64]:
@@ -81,11 +99,11 @@ def judge(evidence: Evidence, tempi: TempoScores, beats: Hypotheses) -> NDArray[
     return describe(evidence, tempi, beats) @ np.array(_WEIGHTS)
 
 
-def _best_age(evidence: Evidence, period: float) -> float:
-    """Frames since the last beat of the phase that meets most rises."""
-    envelope = evidence.envelopes[RISES.index("all")]
+def _best_age(onsets: Onsets, period: float) -> float:
+    """Frames since the last beat of the phase that meets most starts."""
+    envelope = onsets.strength
     ages = np.arange(0.0, period)
     back = ages[:, None] + period * np.arange(int(len(envelope) / period) + 1)
-    weights = (back < len(envelope)) * np.exp(-back / (_MEMORY_S * evidence.frame_rate))
+    weights = (back < len(envelope)) * np.exp(-back / (_MEMORY_S * onsets.frame_rate))
     frames = len(envelope) - 1 - np.minimum(np.round(back).astype(int), len(envelope) - 1)
     return float(ages[int(((envelope[frames] * weights).sum(1) / weights.sum(1)).argmax())])

@@ -1,11 +1,12 @@
 """Onsets as they come in: the frames of `onsets.analyse`, each as soon as it can be known."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gigmate.music.onsets import RISE_FRAMES, RISES, Ear
+from gigmate.music.onsets import RISE_FRAMES, RISES, Ear, Heard
 
 
 class OnsetFrame(NamedTuple):
@@ -14,10 +15,12 @@ class OnsetFrame(NamedTuple):
     Args:
         rises: [4], mean rise of the bands of each of `RISES`, before normalising.
         chroma: [12].
+        levels: [bands].
     """
 
     rises: NDArray[np.float32]
     chroma: NDArray[np.float32]
+    levels: NDArray[np.float32]
 
 
 class OnsetStream:
@@ -52,6 +55,13 @@ class OnsetStream:
         if len(self._levels) < 2:
             return None
         if len(self._levels) <= RISE_FRAMES:
-            return OnsetFrame(np.zeros(len(RISES), np.float32), self._chroma[0][:, 0])
+            return OnsetFrame(np.zeros(len(RISES), np.float32), self._chroma[0][:, 0], self._levels[0][:, 0])
         rises = self._ear.rises(np.concatenate(self._levels, axis=1))
-        return OnsetFrame(rises[:, RISE_FRAMES // 2], self._chroma[0][:, 0])
+        middle = RISE_FRAMES // 2
+        return OnsetFrame(rises[:, middle], self._chroma[0][:, 0], self._levels[middle][:, 0])
+
+
+def heard_of(frames: Iterable[OnsetFrame], frame_rate: float) -> Heard:
+    """Frames side by side."""
+    rises, chroma, levels = (np.stack(rows, axis=1) for rows in zip(*frames, strict=True))
+    return Heard(levels, rises, chroma, frame_rate)

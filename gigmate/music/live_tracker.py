@@ -15,7 +15,7 @@ from gigmate.music.evidence import Evidence
 from gigmate.music.grid import BeatGrid
 from gigmate.music.live_hypotheses import Hypotheses, judge, propose
 from gigmate.music.live_meter import LiveMeter
-from gigmate.music.live_onsets import OnsetFrame, OnsetStream
+from gigmate.music.live_onsets import OnsetFrame, OnsetStream, heard_of
 from gigmate.music.onsets import RISES
 from gigmate.music.tempo import TempoScores, accents, sample_at, tempo_scores
 
@@ -89,19 +89,19 @@ class LiveTracker:
         return (self._num_frames - 1) / self._rate
 
     def _update(self) -> None:
-        rises = np.stack([frame.rises for frame in self._frames], axis=1)
-        recent = rises[RISES.index("all"), -round(_SILENT_S * self._rate) :]
-        if rises.shape[1] < _FIRST_S * self._rate or not (recent > _SILENT_RISE).any():
+        heard = heard_of(self._frames, self._rate)
+        recent = heard.rises[RISES.index("all"), -round(_SILENT_S * self._rate) :]
+        if len(self._frames) < _FIRST_S * self._rate or not (recent > _SILENT_RISE).any():
             self._confidence *= _HOLD_SHARE
             return
-        evidence = Evidence.of(rises, np.stack([frame.chroma for frame in self._frames], axis=1), self._rate)
+        evidence = Evidence.of(heard)
         onsets = evidence.onsets
         tempi = tempo_scores(onsets)
         if tempi.repeats.max() >= _MIN_REPEATS:
             self._choose(evidence, tempi)
         if self._line is not None:
             self._follow_peaks(accents(onsets))
-            self._meter.update(self._line, onsets, self._num_frames)
+            self._meter.update(self._line, evidence, self._num_frames)
 
     def _choose(self, evidence: Evidence, tempi: TempoScores) -> None:
         """Lock at first, and anew when others have been more probable for some time."""

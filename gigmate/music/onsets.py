@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,22 @@ RISE_FRAMES = 2
 # A start is seen when it enters the window, not at its centre: frame i looks at 80 % before it and 20 % after.
 _SHARE_BEFORE = 0.8
 _BLOCK_FRAMES = 4096  # transformed at once: bounds memory on long songs
+
+
+class Heard(NamedTuple):
+    """A wave as the ear hears it, `frame_rate` frames a second.
+
+    Args:
+        levels: [bands, F], log1p of 1000 x the amplitude.
+        rises: [4, F] of these, as in `RISES`.
+        chroma: [12, F].
+        frame_rate: about 100.
+    """
+
+    levels: NDArray[np.float32]
+    rises: NDArray[np.float32]
+    chroma: NDArray[np.float32]
+    frame_rate: float
 
 
 @dataclass(frozen=True)
@@ -87,17 +104,17 @@ class Ear:
 
 def analyse(mono: NDArray[np.float32], sample_rate: int) -> Onsets:
     """Onsets of a wave [N]: rises of the compressed band energies against the loudest neighbouring band before."""
-    rises, chroma, frame_rate = hear_all(mono, sample_rate)
-    strength, low = (normalise(rises[RISES.index(name)], frame_rate) for name in ("all", "low"))
-    return Onsets(frame_rate, strength, low, chroma)
+    heard = hear_all(mono, sample_rate)
+    strength, low = (normalise(heard.rises[RISES.index(name)], heard.frame_rate) for name in ("all", "low"))
+    return Onsets(heard.frame_rate, strength, low, heard.chroma)
 
 
-def hear_all(mono: NDArray[np.float32], sample_rate: int) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
-    """Rises [4, F] and chroma [12, F] of a wave [N], and the frames a second."""
+def hear_all(mono: NDArray[np.float32], sample_rate: int) -> Heard:
+    """All frames of a wave [N]."""
     ear = Ear(sample_rate)
-    heard = [ear.hear(block) for block in _blocks(mono, ear)]
-    levels, chroma = (np.concatenate(parts, axis=1) for parts in zip(*heard, strict=True))
-    return ear.rises(levels), chroma, ear.frame_rate
+    blocks = [ear.hear(block) for block in _blocks(mono, ear)]
+    levels, chroma = (np.concatenate(parts, axis=1) for parts in zip(*blocks, strict=True))
+    return Heard(levels, ear.rises(levels), chroma, ear.frame_rate)
 
 
 def _blocks(mono: NDArray[np.float32], ear: Ear) -> Iterator[NDArray[np.float32]]:

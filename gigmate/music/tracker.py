@@ -40,11 +40,11 @@ def track_beats(wave: NDArray[np.float32], sample_rate: int) -> BeatGrid:
     duration_s = len(mono) / sample_rate
     if duration_s < _MIN_SECONDS:
         return _no_idea(duration_s)
-    evidence = Evidence.of(*hear_all(mono, sample_rate))
+    evidence = Evidence.of(hear_all(mono, sample_rate))
     tempi = tempo_scores(evidence.onsets)
     if tempi.repeats[int(tempi.scores.argmax())] <= 0:
         return _no_idea(duration_s)
-    chains = possible_beats(evidence.onsets, tempi)
+    chains = possible_beats(evidence, tempi)
     if not chains:
         return _no_idea(duration_s)
     beats, meter, first = best_bars(evidence, tempi, chains)
