@@ -169,7 +169,7 @@ def test_a_meter_finds_the_beat_that_changes_chord_and_has_the_kick():
     for stop in range(400, size, 20):
         start = max(0, stop - 1200)
         rises = np.stack([strength, low, *np.zeros((3, size))])[:, start:stop]
-        part = Evidence(rate, rises, chroma[:, start:stop], np.zeros((2, stop - start)))
+        part = Evidence(rate, rises, chroma[:, start:stop], np.zeros((2, stop - start), np.float32))
         meter.update(line, part, stop)
     assert meter.first_downbeat == 3
 

@@ -62,23 +62,21 @@ def describe(evidence: Evidence, tempi: TempoScores, chains: Sequence[Beats]) ->
     """
     envelopes = maximum_filter1d(evidence.envelopes[1:], _NEAR_FRAMES, axis=1)
     envelopes /= envelopes.mean(axis=1, keepdims=True) + 0.05
-    return np.concatenate([_rows(evidence, envelopes, tempi, beats) for beats in chains])
+    curves = np.concatenate([envelopes, maximum_filter1d(evidence.beats, _NEAR_FRAMES, axis=1)])
+    return np.concatenate([_rows(evidence, curves, tempi, beats) for beats in chains])
 
 
-def _rows(evidence: Evidence, envelopes: NDArray[np.float64], tempi: TempoScores, beats: Beats) -> NDArray[np.float64]:
-    """Those of one chain [sum of METERS, len(WEIGHTS)]."""
+def _rows(evidence: Evidence, curves: NDArray[np.float64], tempi: TempoScores, beats: Beats) -> NDArray[np.float64]:
+    """Those of one chain [sum of METERS, len(WEIGHTS)]; curves are the envelopes, beats and downbeats [6, F]."""
     frames = beats[:-1, None] + np.arange(PER_BEAT) / PER_BEAT * np.diff(beats)[:, None]
-    found = envelopes[:, np.clip(np.round(frames).astype(int), 0, envelopes.shape[1] - 1)]  # [4, beats, places]
-    period = float(np.median(np.diff(beats)))
-    repeats = [np.interp(-period * m, -tempi.periods, tempi.repeats) for m in (0.5, 1.0, 2.0)]
-    octaves = np.log2(60.0 * evidence.frame_rate / period / _PRIOR_BPM)
-    sure = maximum_filter1d(evidence.beats, _NEAR_FRAMES, axis=1)
-    is_beat, is_downbeat = sure[:, np.clip(np.round(frames).astype(int), 0, sure.shape[1] - 1)]  # [beats, places]
-    beats_per_s = evidence.frame_rate / period
-    quarters = is_beat.mean(axis=0)
-    of_beats = np.concatenate(
-        [np.log1p(found.mean(axis=1)).ravel(), repeats, [octaves, octaves**2], quarters, [quarters[0] * beats_per_s]]
-    )
+    places = curves[:, np.clip(np.round(frames).astype(int), 0, curves.shape[1] - 1)]  # [6, beats, places]
+    found, is_beat, is_downbeat = places[:_NUM_ENVELOPES], places[-2], places[-1, :, 0]
+    per_second = evidence.frame_rate / float(np.median(np.diff(beats)))
+    repeats = [np.interp(-evidence.frame_rate / per_second * m, -tempi.periods, tempi.repeats) for m in (0.5, 1.0, 2.0)]
+    octaves = np.log2(60.0 * per_second / _PRIOR_BPM)
+    sure = is_beat.mean(axis=0)
+    tempo = [*repeats, octaves, octaves**2, *sure, sure[0] * per_second]
+    of_beats = np.concatenate([np.log1p(found.mean(axis=1)).ravel(), tempo])
     levels = np.log1p(found)
     levels = (levels - levels.mean(axis=1, keepdims=True)).transpose(0, 2, 1)
     heard = (_beat_chroma(evidence.chroma, beats), levels[0], levels[1])
@@ -87,13 +85,18 @@ def _rows(evidence: Evidence, envelopes: NDArray[np.float64], tempi: TempoScores
         of_meter = [*(_alike(cues, meter) for cues in heard), float(meter != METERS[0])]
         bar = _mean_bar(found, meter)
         for first in range(meter):
-            is_first = np.arange(len(is_downbeat)) % meter == first
-            opens, others = (is_downbeat[which, 0].mean() if which.any() else 0.0 for which in (is_first, ~is_first))
-            of_bar = [opens, others, opens * beats_per_s / meter]
             own = np.roll(bar, -first, axis=1).ravel()
             templates = [own if m == meter else np.zeros(_NUM_ENVELOPES * m * PER_BEAT) for m in METERS]
+            of_bar = _of_bar(is_downbeat, meter, first, per_second)
             rows.append(np.concatenate([of_beats, of_meter, of_bar, *templates]))
     return np.array(rows)
+
+
+def _of_bar(is_downbeat: NDArray[np.float64], meter: int, first: int, per_second: float) -> list[float]:
+    """How sure the network is of downbeats [beats]: on the first of each bar, on the others, of those of a second."""
+    is_first = np.arange(len(is_downbeat)) % meter == first
+    opens, others = (float(is_downbeat[which].mean()) if which.any() else 0.0 for which in (is_first, ~is_first))
+    return [opens, others, opens * per_second / meter]
 
 
 def _mean_bar(found: NDArray[np.float64], meter: int) -> NDArray[np.float64]:

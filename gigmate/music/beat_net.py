@@ -78,7 +78,7 @@ def _dilated(x: NDArray[np.float32], weights: Weights, name: str, dilation: int)
 def _product(x: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of x times the weight, in blocks so small that OpenBLAS leaves them to one thread.
 
-    Two threads spin while they wait for each other: beside a decoder, which needs the cores, that took six times as long.
+    Two threads spin while they wait for each other: beside a decoder that needs the cores this took six times as long.
     """
     result, rows = np.empty((len(x), weight.shape[1]), np.float32), max(1, _ONE_THREAD // weight.size)
     for start in range(0, len(x), rows):

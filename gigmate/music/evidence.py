@@ -27,7 +27,7 @@ class Evidence:
     frame_rate: float
     envelopes: NDArray[np.float64]
     chroma: NDArray[np.float32]
-    beats: NDArray[np.float64]
+    beats: NDArray[np.float32]
 
     @classmethod
     def of(cls, heard: Heard) -> "Evidence":
