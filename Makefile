@@ -80,6 +80,11 @@ bench-peers: .venv/dev ## fetch the peers of `make bench`; without their depende
 bench-onnx: .venv/dev ## fetch onnxruntime for `make bench`, away from what GigMate needs
 	$(BIN)/uv pip install -q --python $(BIN)/python --target .venv/onnx onnxruntime==1.32.0 onnxscript==0.7.2
 
+bench-librosa: .venv/dev ## fetch librosa for the tables of experiments/005_live_tracker, as far as .venv lacks it
+	$(BIN)/uv pip install -q --no-deps --python $(BIN)/python --target .venv/librosa librosa==0.11.0 numba==0.68.1 \
+		llvmlite==0.50.0 audioread==3.1.0 lazy-loader==0.6 pooch==1.9.0 msgpack==1.2.4 scikit-learn==1.9.1 \
+		decorator==5.3.1 joblib==1.6.0 threadpoolctl==3.8.0 soxr==1.1.0 platformdirs==4.14.7
+
 bench-guard: .venv/core ## fail if a fast path has lost a fifth of its lead over the plain one (a minute)
 	$(BIN)/python -m experiments.speed.guard
 

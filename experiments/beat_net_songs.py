@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.offline_tracker import RATE, is_kept_out
 from experiments.plain_beats import plain_beats
+from experiments.tracker_songs import RATE, is_for_training
 from gigmate.data.song import SongEntry
 from gigmate.data.sources import MidiSource, PracticeSource, shuffled
 from gigmate.errors import InputError
@@ -36,10 +36,10 @@ def practice_songs(cache: Path, count: int) -> list[Heard]:
 
 
 def midi_songs(cache: Path, folder: Path, soundfont: Path, drummers: int) -> tuple[list[Heard], list[Heard]]:
-    """Bands, and so many lone drummers, of the train split that `offline_tracker` leaves alone."""
+    """Bands, and so many lone drummers, of the train split that no table has."""
     source = MidiSource(str(folder), str(soundfont), min_families=1)
     bands = {entry.song_id for entry in MidiSource(str(folder), str(soundfont)).entries()}
-    wanted = [e for e in shuffled(source.entries(), None) if _is_for_training(*source.group(e))]
+    wanted = [e for e in shuffled(source.entries(), None) if is_for_training(*source.group(e))]
     lone = [e for e in wanted if e.song_id not in bands][:drummers]
     groups = [e for e in wanted if e.song_id in bands], lone
     of_bands, of_drummers = (list(_of_source(cache, source, entries, MIDI_SECONDS)) for entries in groups)
@@ -49,10 +49,6 @@ def midi_songs(cache: Path, folder: Path, soundfont: Path, drummers: int) -> tup
 def plain_songs(count: int) -> list[Heard]:
     """Beats that every drummer knows."""
     return [_heard([song.drums], song.grid) for song in plain_beats(count, seed=1)]
-
-
-def _is_for_training(group: str, split: str | None) -> bool:
-    return split == "train" and not is_kept_out(group)
 
 
 def _of_source(

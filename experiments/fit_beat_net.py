@@ -30,7 +30,7 @@ _FRAMES = (1200, 2400, 4800)  # a window of the live tracker, up to most of a so
 _BATCH_FRAMES = 38_400
 _RATE, _DECAY, _WARM_UP = 3e-3, 1e-2, 200
 _DROPOUT = 0.1
-_SHARES = (0.45, 0.4, 0.1, 0.05)  # of bands, practice songs, drummers, plain beats
+_SHARES = (0.4, 0.4, 0.1, 0.1)  # of bands, practice songs, drummers, plain beats
 _STRETCH = 1.25
 _GAIN_DB, _EQ_DB = (-18.0, 12.0), 6.0
 _NOISE = (1e-5, 3e-3)
@@ -177,8 +177,8 @@ def main() -> None:
     parser.add_argument("--soundfont", type=Path, required=True)
     parser.add_argument("--practice", type=int, default=1200, help="number of practice songs")
     parser.add_argument("--drummers", type=int, default=150)
-    parser.add_argument("--plain", type=int, default=60)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--plain", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--out", type=Path, default=SHIPPED)
     given = parser.parse_args()
     bands, drummers = midi_songs(given.cache, given.midi, given.soundfont, given.drummers)

@@ -2,7 +2,7 @@
 
 Songs with known beats are heard up to some moments; of the hypotheses that the tracker would have then, the right one
 is to get the largest score: logistic regression over the hypotheses of a moment. None of the songs is in the table of
-`experiments.live_tracker`: other seeds of the band, and MIDI files after the first `--skip-midi` of a shuffled order.
+`experiments.live_tracker`.
 """
 
 import argparse
@@ -14,19 +14,18 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from experiments.live_tracker import mixes
-from gigmate.data.song import SongEntry
-from gigmate.data.sources import MidiSource, PracticeSource
-from gigmate.errors import InputError
+from experiments.tracker_songs import RATE, Song, is_for_training, midi_songs, mixes, practice_songs
 from gigmate.music.evidence import Evidence
 from gigmate.music.grid import BeatGrid
 from gigmate.music.live_hypotheses import describe, propose
 from gigmate.music.live_onsets import OnsetFrame, OnsetStream, heard_of
 from gigmate.music.tempo import tempo_scores
 
-_RATE, _FIRST_SEED = 24_000, 5_000_000
+_FIRST_SEED = 5_000_000
 _MOMENTS_S = (3, 4, 5, 6, 8, 10, 12, 14, 17, 20, 23, 26, 29, 31)
+_LONGEST_S = 32
 _WINDOW_FRAMES = 1200
+_HEARD = {"band", "no drums"}
 _DECAY, _STEPS = 1e-2, 400
 _PERIOD_OFF, _PHASE_OFF = 0.05, 0.13  # a hypothesis that is no further off is right
 
@@ -52,18 +51,13 @@ def moment(frames: list[OnsetFrame], stop: int, truth: BeatGrid) -> Moment | Non
     return torch.from_numpy(describe(evidence, tempi, beats)), torch.from_numpy(is_right)
 
 
-def moments(source: PracticeSource | MidiSource, entries: Iterable[SongEntry]) -> list[Moment]:
-    """Those of all songs that can be loaded, with their drums and without."""
+def moments(songs: Iterable[Song]) -> list[Moment]:
+    """Those of all songs, with their drums and without."""
     found = []
-    for entry in entries:
-        try:
-            song = source.load(entry, _RATE)
-        except InputError:
-            continue
-        if song.grid is None:
-            continue
-        for wave in mixes(song, _MOMENTS_S[-1] + 1.0).values():
-            frames = OnsetStream(_RATE).push(wave)
+    for song in songs:
+        of_song = mixes(song)
+        for name in _HEARD & of_song.keys():
+            frames = OnsetStream(RATE).push(of_song[name][: _LONGEST_S * RATE])
             stops = [100 * s for s in _MOMENTS_S if 100 * s <= len(frames)]
             found += [m for stop in stops if (m := moment(frames, stop, song.grid)) is not None]
     return found
@@ -91,18 +85,13 @@ def main() -> None:
     """Fit, and write the weights as they stand in the module."""
     parser = argparse.ArgumentParser(prog="python -m experiments.fit_live_tracker", description=__doc__)
     parser.add_argument("--practice", type=int, default=60, help="number of practice songs")
-    parser.add_argument("--midi", type=Path, help="folder of MIDI files")
+    parser.add_argument("--midi", type=Path, help="folder of MIDI files with an index.csv")
     parser.add_argument("--soundfont", type=Path)
-    parser.add_argument("--num-midi", type=int, default=70)
-    parser.add_argument("--skip-midi", type=int, default=14, help="so many are for the experiment")
+    parser.add_argument("--num-midi", type=int, default=56, help="number of bands")
     given = parser.parse_args()
-    band = PracticeSource(given.practice, _FIRST_SEED, _MOMENTS_S[-1] + 1.0)
-    found = moments(band, band.entries())
+    found = moments(practice_songs(given.practice, _FIRST_SEED))
     if given.midi:
-        folder, sounds = str(given.midi), str(given.soundfont)
-        kept = {e.song_id for e in MidiSource(folder, sounds, max_songs=given.skip_midi).entries()}
-        source = MidiSource(folder, sounds, max_songs=given.num_midi)
-        found += moments(source, [e for e in source.entries() if e.song_id not in kept])
+        found += moments(midi_songs(given.midi, given.soundfont, (given.num_midi, 0), is_for_training))
     weights = fit(found)
     sys.stdout.write(f"{len(found)} moments\n{', '.join(f'{w:.2f}' for w in weights.tolist())}\n")
 

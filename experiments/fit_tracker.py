@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from experiments.offline_tracker import RATE, Song, bar_f1, beat_f1, is_kept_out, midi_songs, mixes, practice_songs
+from experiments.offline_tracker import bar_f1, beat_f1
 from experiments.plain_beats import plain_beats
+from experiments.tracker_songs import RATE, Song, is_for_training, midi_songs, mixes, practice_songs
 from gigmate.files.atomic import write_bytes
 from gigmate.music import bars
 from gigmate.music.beat_chain import possible_beats
@@ -111,7 +112,7 @@ def main() -> None:
     given = parser.parse_args()
     found = examples(practice_songs(given.practice, _FIRST_SEED))
     counts = tuple(given.num_midi)
-    found += examples(midi_songs(given.midi, given.soundfont, counts, lambda g, s: s == "train" and not is_kept_out(g)))
+    found += examples(midi_songs(given.midi, given.soundfont, counts, is_for_training))
     found += examples(plain_beats(given.plain))
     write_weights(fit(found), _MODULE)
     sys.stdout.write(f"{len(found)} mixes: {_MODULE}\n")

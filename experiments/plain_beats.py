@@ -1,21 +1,25 @@
-"""The beats that every drummer knows, at any tempo: what `experiments.fit_tracker` learns double tempo from."""
+"""The beats that every drummer knows, and a metronome, at any tempo: what the trackers learn double tempo from."""
 
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.offline_tracker import RATE, Song
+from experiments.tracker_songs import RATE, Song
 from gigmate.music.grid import BeatGrid
 
 _SECONDS = 40.0
 _SLOWEST_BPM, _FASTEST_BPM = 60.0, 180.0
 _HATS_A_BEAT = (1, 2, 2, 2, 4)
+_CLICKS_SHARE = 0.3  # of the songs: a metronome
 _FASTEST_HATS = 8.0  # a second
 
 
 def plain_beats(count: int, seed: int = 0) -> Iterator[Song]:
-    """Kick on 1 and 3, snare on 2 and 4, hats on beats, eighths or sixteenths; levels and sounds vary by song."""
+    """Kick on 1 and 3, snare on 2 and 4, hats on beats, eighths or sixteenths; levels and sounds vary by song.
+
+    Some are a metronome instead, which may be higher and louder on 1.
+    """
     rng = np.random.default_rng(seed)
     for _ in range(count):
         bpm = _SLOWEST_BPM * (_FASTEST_BPM / _SLOWEST_BPM) ** rng.uniform()
@@ -28,8 +32,18 @@ def plain_beats(count: int, seed: int = 0) -> Iterator[Song]:
         drums = _played(beats[::2], kick) + rng.uniform(0.5, 1) * _played(beats[1::2], snare)
         times_s = np.interp(np.arange(0, len(beats), 1 / hats), np.arange(len(beats)), beats)
         drums += rng.uniform(0.1, 0.6) * _played(times_s, hat)
+        if rng.uniform() < _CLICKS_SHARE:
+            drums = _clicks(grid, rng)
         silence = np.zeros(len(drums), np.float32)
         yield Song(drums.astype(np.float32), silence, silence, grid)
+
+
+def _clicks(grid: BeatGrid, rng: np.random.Generator) -> NDArray[np.float32]:
+    hz, decay_s, noise = rng.uniform(400, 3_000), rng.uniform(0.005, 0.04), rng.choice([0.0, 0.3])
+    high = rng.choice([1.0, 1.0, 1.5, 2.0])
+    first, others = (_hit(hz * ratio, decay_s, noise, rng) for ratio in (high, 1.0))
+    bars, between = grid.beat_times_s[grid.downbeats], grid.beat_times_s[~grid.downbeats]
+    return (1.0 if high == 1.0 else 1.4) * _played(bars, first) + _played(between, others)
 
 
 def _hit(hz: float, decay_s: float, noise: float, rng: np.random.Generator) -> NDArray[np.float32]:

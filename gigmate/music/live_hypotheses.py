@@ -19,17 +19,21 @@ _PLACES = np.array([0.0, 0.5, 0.25, 0.75])  # of the beat
 _MEMORY_S = 6.0  # how fast older onsets count for less
 _RELATED = (0.5, 2 / 3, 1.0, 1.5, 2.0)  # periods that may be the beat when one repeats best
 _BEATS_RELATED = (0.5, 1.0, 2.0)  # the same of what the network hears as beats
+_SAME_PERIOD, _SAME_PHASE = 0.05, 0.13
 _BAR = 4
 _WEIGHTS = (
-    0.23, 0.52, -0.10, 0.26, -0.33, 0.16,  # any rise: places 0, 1/2, 1/4, 3/4; strongest of two, of four beats
-    -0.09, -0.13, -0.31, -0.03, 0.21, 0.35,  # low
-    0.42, 0.27, 0.01, 0.20, -0.18, 0.32,  # mid
-    0.47, 0.17, -0.25, 0.32, -0.03, -0.09,  # high
-    0.77, 0.25, -0.41, -0.48, 0.25, 0.28,  # change of chroma
-    0.90, 1.86, 0.66,  # how clearly half a beat, a beat, two beats repeat
-    0.54, -1.21, 0.56, -1.11, 0.96,  # octaves from 120 bpm: as they are, squared, cubed, |cubed|, above 0
-    0.55, -0.23, -0.19, 0.01, 0.22,  # the network's beats: places 0, 1/2, 1/4, 3/4; of a second
+    0.17, 0.53, -0.09, 0.28, -0.32, 0.17,  # any rise: places 0, 1/2, 1/4, 3/4; strongest of two, of four beats
+    -0.14, -0.10, -0.31, 0.00, 0.22, 0.37,  # low
+    0.38, 0.27, 0.01, 0.20, -0.16, 0.31,  # mid
+    0.44, 0.19, -0.21, 0.29, -0.02, -0.08,  # high
+    0.75, 0.25, -0.38, -0.44, 0.28, 0.28,  # change of chroma
+    0.85, 1.80, 0.72,  # how clearly half a beat, a beat, two beats repeat
+    0.52, -1.20, 0.57, -1.11, 0.93,  # octaves from 120 bpm: as they are, squared, cubed, |cubed|, above 0
+    0.54, -0.24, -0.19, -0.00, 0.23,  # the network's beats: places 0, 1/2, 1/4, 3/4; of a second
 )  # fmt: skip
+
+
+_Frames = float | NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,20 @@ def propose(evidence: Evidence, tempi: TempoScores) -> Hypotheses:
     """The period that repeats best and its simple relatives, each at the phase that meets most and others beside it.
 
     Once of all that starts, with quarters of the beat beside it; once of the beats that the network hears, with halves.
+    What both name is there once: twice it would share its probability with itself.
     """
     of_beats = evidence.beat_onsets
     by_starts = _propose(evidence.onsets, tempi, _RELATED, 4)
     by_beats = _propose(of_beats, tempo_scores(of_beats), _BEATS_RELATED, 2)
-    return Hypotheses(*(np.concatenate(parts) for parts in zip(by_starts, by_beats, strict=True)))
+    periods, ages = (np.concatenate(parts) for parts in zip(by_starts, by_beats, strict=True))
+    known = np.triu(is_same(Hypotheses(periods, ages), periods[:, None], ages[:, None]), 1).any(0)
+    return Hypotheses(periods[~known], ages[~known])
+
+
+def is_same(beats: Hypotheses, period: _Frames, age: _Frames) -> NDArray[np.bool_]:
+    """Which hypotheses are the beat of that period and age."""
+    apart = (beats.ages - age) / period
+    return (np.abs(beats.periods / period - 1) < _SAME_PERIOD) & (np.abs(apart - np.round(apart)) < _SAME_PHASE)
 
 
 def _propose(

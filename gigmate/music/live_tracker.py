@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gigmate.music.beat_line import BeatLine
 from gigmate.music.evidence import Evidence
 from gigmate.music.grid import BeatGrid
-from gigmate.music.live_hypotheses import Hypotheses, judge, propose
+from gigmate.music.live_hypotheses import Hypotheses, is_same, judge, propose
 from gigmate.music.live_meter import LiveMeter
 from gigmate.music.live_onsets import OnsetFrame, OnsetStream, heard_of
 from gigmate.music.onsets import RISES
@@ -29,7 +29,6 @@ _MIN_REPEATS = 0.1  # below it nothing repeats
 _SURE = 0.25  # probability of the first lock
 _SMOOTHING = 0.1  # of the confidence
 _MARGIN, _ENOUGH = 0.3, 5.0  # a rival must have so much more log probability than this, summed over updates
-_SAME_PERIOD, _SAME_PHASE = 0.05, 0.13
 _NEAR_BEATS = 0.17  # a peak so near to a beat is that beat
 _MEMORY_BEATS = 8.0
 _MIN_BEATS = 4
@@ -115,7 +114,7 @@ class LiveTracker:
             return
         own_period = self._line.period_s * self._rate
         own_age = float(self._line.position(self._newest_s) % 1.0) * own_period
-        other = ~_is_same(proposed, own_period, own_age)
+        other = ~is_same(proposed, own_period, own_age)
         rivals = Hypotheses(np.append(proposed.periods[other], own_period), np.append(proposed.ages[other], own_age))
         logits = judge(evidence, tempi, rivals)
         chance = float(np.exp(logits[-1] - np.logaddexp.reduce(logits)))
@@ -147,12 +146,6 @@ class LiveTracker:
         height = heights[np.arange(len(numbers)), peaks]
         weights = np.minimum(height, _LOUDEST) * np.exp((numbers - last) / _MEMORY_BEATS)
         self._line = _refit(line, numbers, near_s[peaks], weights)
-
-
-def _is_same(beats: Hypotheses, period: float, age: float) -> NDArray[np.bool_]:
-    """Which hypotheses are this beat."""
-    apart = (beats.ages - age) / period
-    return (np.abs(beats.periods / period - 1) < _SAME_PERIOD) & (np.abs(apart - np.round(apart)) < _SAME_PHASE)
 
 
 def _refit(
