@@ -10,10 +10,12 @@ from gigmate.audio import resample
 from gigmate.music.beat_line import BeatLine
 from gigmate.music.evidence import Evidence
 from gigmate.music.grid import BeatGrid
+from gigmate.music.live_hypotheses import is_same, propose
 from gigmate.music.live_meter import LiveMeter
 from gigmate.music.live_onsets import OnsetStream
 from gigmate.music.live_tracker import LiveTracker
-from gigmate.music.onsets import Ear, analyse, normalise
+from gigmate.music.onsets import Ear, analyse, hear_all, normalise
+from gigmate.music.tempo import tempo_scores
 
 RATE = 24_000
 
@@ -94,6 +96,29 @@ def test_a_band_is_locked_within_six_seconds_and_half_a_second_ahead(bpm: float,
     assert np.mean(np.array(errors_s) < 0.07) > 0.95
     assert tracker.line is not None
     assert 60 / tracker.line.period_s == pytest.approx(bpm, rel=0.01)
+    assert all(abs(late_s(tracker, beat_s)) < 0.05 for beat_s in truth.beat_times_s[-8:])
+
+
+@pytest.mark.parametrize("bpm", [90.0, 120.0, 160.0])
+def test_a_metronome_is_followed(bpm: float):
+    """Tone bursts, on which the rises and the network propose the same beats: none may halve its own probability."""
+    truth = BeatGrid.from_tempo(bpm, 4, 12.0, 0.3)
+    seconds = np.arange(round(0.03 * RATE)) / RATE
+    click = (0.5 * np.sin(2 * np.pi * 1000 * seconds) * np.exp(-seconds / 0.01)).astype(np.float32)
+    wave = np.zeros(round(12.0 * RATE), np.float32)
+    for beat_s in truth.beat_times_s[truth.beat_times_s < 11.9]:
+        wave[round(beat_s * RATE) :][: len(click)] += click
+    tracker = heard(wave)
+    assert tracker.line is not None
+    assert 60 / tracker.line.period_s == pytest.approx(bpm, rel=0.01)
+    assert all(abs(late_s(tracker, beat_s)) < 0.05 for beat_s in truth.beat_times_s[-8:])
+
+
+def test_no_beat_is_proposed_twice():
+    evidence = Evidence.of(hear_all(song(120.0, 12.0)[0], RATE))
+    beats = propose(evidence, tempo_scores(evidence.onsets))
+    for period, age in zip(beats.periods, beats.ages, strict=True):
+        assert is_same(beats, period, age).sum() == 1
 
 
 def test_the_bar_is_found():

@@ -22,14 +22,14 @@ _BEATS_RELATED = (0.5, 1.0, 2.0)  # the same of what the network hears as beats
 _SAME_PERIOD, _SAME_PHASE = 0.05, 0.13
 _BAR = 4
 _WEIGHTS = (
-    0.17, 0.53, -0.09, 0.28, -0.32, 0.17,  # any rise: places 0, 1/2, 1/4, 3/4; strongest of two, of four beats
-    -0.14, -0.10, -0.31, 0.00, 0.22, 0.37,  # low
-    0.38, 0.27, 0.01, 0.20, -0.16, 0.31,  # mid
-    0.44, 0.19, -0.21, 0.29, -0.02, -0.08,  # high
-    0.75, 0.25, -0.38, -0.44, 0.28, 0.28,  # change of chroma
-    0.85, 1.80, 0.72,  # how clearly half a beat, a beat, two beats repeat
-    0.52, -1.20, 0.57, -1.11, 0.93,  # octaves from 120 bpm: as they are, squared, cubed, |cubed|, above 0
-    0.54, -0.24, -0.19, -0.00, 0.23,  # the network's beats: places 0, 1/2, 1/4, 3/4; of a second
+    0.15, 0.45, 0.08, 0.22, -0.34, -0.07,  # any rise: places 0, 1/2, 1/4, 3/4; strongest of two, of four beats
+    -0.21, 0.14, 0.11, 0.27, 0.29, 0.35,  # low
+    0.55, -0.06, 0.21, -0.23, -0.11, 0.20,  # mid
+    0.27, 0.02, -0.13, 0.28, -0.06, -0.14,  # high
+    0.68, 0.64, -0.36, -0.18, 0.15, 0.62,  # change of chroma
+    0.32, 3.53, 0.54,  # how clearly half a beat, a beat, two beats repeat
+    0.82, -1.21, 0.20, -1.10, 1.14,  # octaves from 120 bpm: as they are, squared, cubed, |cubed|, above 0
+    0.56, -0.19, -0.24, -0.07, 0.22,  # the network's beats: places 0, 1/2, 1/4, 3/4; of a second
 )  # fmt: skip
 
 
