@@ -239,7 +239,7 @@ _EVALUATE: Rules = {
     "instruments": Many(Choice(INSTRUMENTS), 1, len(INSTRUMENTS)),
     "lookahead_s": Many(Float(-10, 10), 1, 16),
     "seconds": Float(4, 3600, help="length of the excerpts"),
-    "beats": Choice(("track", "true", "none"), help="what the model is told of the beats"),
+    "beats": Choice(("track", "known", "none"), help="what the model is told of the beats"),
     "guidance_scale": Float(0, 20, help="how strictly it follows the song; 1: as trained"),
     "num_candidates": Int(1, 64, help="ways to go on that are tried, the one that fits the chords best is kept"),
     "chord_strength": Float(0, 20, help="how much notes are favoured that fit the chord"),

@@ -29,7 +29,7 @@ class PlayingStyle:
     """How the stems are made.
 
     Args:
-        beats: `track` (found in the mix: by the live tracker if it is played live, lookahead < 0), `true` or `none`.
+        beats: `track` (found in the mix: by the live tracker if it is played live, lookahead < 0), `known` or `none`.
         guidance_scale: see `generate`.
         seed: of the draws.
         sampler: how codes are drawn.
@@ -122,7 +122,7 @@ def _beats(pair: Pair, kind: str, num_frames: int, lookahead: int, player: Accom
     if kind == "track" and lookahead < 0:
         delay = player.model.config.build_pattern().max_delay
         return live_features(pair.mix, pair.sample_rate, num_frames, player.codec.spec.hop, delay - lookahead)
-    grid = pair.grid if kind == "true" else track_beats(pair.mix, pair.sample_rate)
+    grid = pair.grid if kind == "known" else track_beats(pair.mix, pair.sample_rate)
     return _known(grid).features(num_frames, rate)
 
 
