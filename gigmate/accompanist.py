@@ -5,7 +5,7 @@ song ──track_beats──> BeatGrid ─────────────�
 own past (`gigmate.continuation`) ──> codes ─┘
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional as F
+from torch import Tensor
 
 from gigmate.audio import loudness_db, resample, to_channels
 from gigmate.checkpoint import check_codec, load_lm
@@ -31,7 +31,7 @@ from gigmate.model.conditions import FrameConditions
 from gigmate.model.graph_stepper import GraphStepper
 from gigmate.model.lm import AccompanimentLM
 from gigmate.model.stepper import equip
-from gigmate.model.streams import codes_of, notes_of, streams_of
+from gigmate.model.streams import codes_of, sounding_notes, streams_of
 from gigmate.music.grid import BeatGrid
 from gigmate.music.instruments import INSTRUMENTS
 from gigmate.performance import Audio, Performance, Take, fit, headroom_gain, hearing_gain
@@ -117,8 +117,8 @@ class Accompanist:
             self.codec.spec.num_frames(heard.shape[2]), take, clock, power=power, grid=grid, progress=progress
         )
         with clock.part("codec"):
-            codes = codes_of(streams, self.model.config)
-            stem = self.at_song_rate(decode_song(self.codec, codes)[0], sample_rate, len(song)) / gain
+            sound = self.sound(streams, instrument_ids([take.instrument]))
+            stem = self.at_song_rate(sound[0], sample_rate, len(song)) / gain
         stem = fit(stem, song.shape[1])
         return self.finish(stem, song + stem, streams, sample_rate, take, clock)
 
@@ -157,6 +157,17 @@ class Accompanist:
                 progress=progress,
             )
 
+    def sound(self, streams: Codes, instrument: Tensor) -> Wave:
+        """What the model wrote [B, K', T] for the instruments [B] as it sounds, [B, C, N].
+
+        The codec is told the notes, but for those of a whole band, which are its drums' alone.
+        """
+        notes = sounding_notes(streams, self.model.config)
+        if notes is not None:
+            is_band = instrument.to(notes.device) == INSTRUMENTS.index("all")
+            notes = notes.masked_fill(is_band[:, None], UNKNOWN_NOTES)
+        return decode_song(self.codec, codes_of(streams, self.model.config), notes)
+
     def warm_up(self, instrument: str, louder_db: float = 0.0) -> WarmUp | None:
         """What the player of an instrument has played before the song begins (`gigmate.rehearsal`)."""
         rehearsed = partial(rehearse, self.codec, self.features, self.model.config, instrument)
@@ -174,8 +185,9 @@ class Accompanist:
         is_bass = conditions.instrument == INSTRUMENTS.index("bass")
         wanted = wanted_classes(self.model, conditions, num_frames, is_bass=is_bass)
         competing = wanted.repeat_interleave(num_candidates, dim=0)
-        judge = ChordJudge(self.codec, self.features, competing, num_candidates)
-        return Audition(lambda streams, start: judge(codes_of(streams, self.model.config), start), num_candidates)
+        players = conditions.instrument.repeat_interleave(num_candidates)
+        judge = ChordJudge(partial(self.sound, instrument=players), self.features, competing, num_candidates)
+        return Audition(judge, num_candidates)
 
     def _conditions(
         self, num_frames: int, take: Take, power: Features | None, grid: BeatGrid | None
@@ -199,7 +211,7 @@ class Accompanist:
             mix_power=torch.zeros(1, config.mix_features, 0) if power is None else power,
             mix_present=torch.tensor([power is not None]),
             beats=torch.from_numpy(beats)[None],
-            instrument=torch.tensor([INSTRUMENTS.index(take.instrument)]),
+            instrument=instrument_ids([take.instrument]),
             lookahead=torch.tensor([round(lookahead_s * rate)]),
         )
 
@@ -242,6 +254,11 @@ class Accompanist:
         stem = stem * headroom_gain(stem)
         mix = (mix * mix_gain).astype(np.float32)
         codes = codes_of(streams, self.model.config)[0].cpu().numpy()
-        ahead = notes_of(streams, self.model.config)
-        notes = None if ahead is None else F.pad(ahead, (1, -1), value=UNKNOWN_NOTES)[0].cpu().numpy()
+        written = sounding_notes(streams, self.model.config)
+        notes = None if written is None else written[0].cpu().numpy()
         return Performance(stem.astype(np.float32), mix, codes, notes, sample_rate, report)
+
+
+def instrument_ids(names: Sequence[str]) -> Tensor:
+    """[B] int64: the numbers by which the model knows instruments."""
+    return torch.tensor([INSTRUMENTS.index(name) for name in names])

@@ -1,15 +1,16 @@
 """How well candidates for a stem fit the chords that are heard in the song."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from gigmate.codec.base import Codec
 from gigmate.codec.features import NUM_SEMITONE_BANDS, MixFeatures
 from gigmate.generation.chord_bias import worth_of
 from gigmate.model.conditions import FrameConditions, with_slow_power
 from gigmate.model.lm import AccompanimentLM, compress
 from gigmate.pitch import NUM_PITCH_CLASSES
-from gigmate.shapes import Codes, Features
+from gigmate.shapes import Codes, Features, Wave
 
 CHORD_DELAY_FRAMES = 16
 """A chord is read best so long after its frame: half the window of the semitone bands, 0.3 s."""
@@ -21,26 +22,28 @@ _LOWEST_BAND = 9  # the pitch class of the lowest semitone band, A
 
 
 class ChordJudge:
-    """Scores codes by the share of their energy that lies on pitch classes of the chord; a bass's by that on its root.
+    """Scores what a model writes by the share of its energy on tones of the chord; a bass's by that on its root.
 
     Who is silent for a moment scores as those do on the mean who compete with him and sound: to play or not isn't what
     is judged.
 
     Args:
-        codec: turns codes into sound.
+        sound: turns what the model writes [N, K, T] into sound [N, C, T * hop].
         features: its semitone bands.
         wanted: [N, T, 12] what each pitch class is worth in each frame of each candidate.
         num_candidates: that compete for one row; they follow each other.
     """
 
-    def __init__(self, codec: Codec, features: MixFeatures, wanted: Tensor, num_candidates: int) -> None:
-        self._codec, self._features, self._wanted = codec, features, wanted
+    def __init__(
+        self, sound: Callable[[Codes], Wave], features: MixFeatures, wanted: Tensor, num_candidates: int
+    ) -> None:
+        self._sound, self._features, self._wanted = sound, features, wanted
         self._num_candidates = num_candidates
 
     def __call__(self, codes: Codes, start: int) -> Tensor:
         """See `gigmate.generation.audition.Judge`."""
         context = max(0, start - _CONTEXT_FRAMES)
-        wave = self._codec.decode(codes[:, :, context:]).mean(dim=1, keepdim=True).float()
+        wave = self._sound(codes[:, :, context:]).mean(dim=1, keepdim=True).float()
         power = self._features.analyse(wave.cpu())[:, :, start - context :: _STRIDE]
         energy = pitch_class_power(power)
         wanted = self._wanted[:, start : codes.shape[2] : _STRIDE]

@@ -1,11 +1,10 @@
 """Going on where a song ends: the same model, the song as its own past, joined without a seam."""
 
-from gigmate.accompanist import Accompanist, Progress
+from gigmate.accompanist import Accompanist, Progress, instrument_ids
 from gigmate.audio import to_channels
-from gigmate.codec.chunks import decode_song, encode_song
+from gigmate.codec.chunks import encode_song
 from gigmate.errors import InputError
 from gigmate.joint import join
-from gigmate.model.streams import codes_of
 from gigmate.music.grid import BeatGrid
 from gigmate.performance import Audio, Performance, Take, fit, hearing_gain
 from gigmate.stopwatch import Stopwatch
@@ -59,8 +58,8 @@ def continue_song(
     streams = player.play(frames, take, clock, power=power, grid=grid, prompt=prompt, progress=progress)
     with clock.part("codec"):
         first = max(0, whole - _WARM_UP_FRAMES)
-        codes = codes_of(streams, player.model.config)[..., first:]
-        decoded = player.at_song_rate(decode_song(player.codec, codes)[0], sample_rate, len(past)) / gain
+        sound = player.sound(streams[..., first:], instrument_ids([take.instrument]))
+        decoded = player.at_song_rate(sound[0], sample_rate, len(past)) / gain
         joined = fit(join(past, decoded, round(first / spec.frame_rate * sample_rate), sample_rate), length)
     mix = joined if stem is None else joined + fit(to_channels(song, len(past)), length)
     return player.finish(joined[:, past.shape[1] :], mix, streams, sample_rate, take, clock)

@@ -18,6 +18,9 @@ Wave = Tensor
 Codes = Tensor
 """[B, K, T] int64 in 0..V-1: codec time."""
 
+NoteCodes = Tensor
+"""[B, T] int64, what is played in each frame as `gigmate.pitch` numbers it; `UNKNOWN_NOTES` where nobody knows."""
+
 Steps = Tensor
 """[B, K, S] int64 in 0..V: pattern time; V is the special id."""
 

@@ -32,7 +32,7 @@ def scores(pitches: list[int], wanted: dict[int, float], num_candidates: int | N
     for pitch_class, value in wanted.items():
         worth[:, :, pitch_class] = value
     size = num_candidates or len(pitches)
-    judge = ChordJudge(SineCodec(), MixFeatures(RATE, HOP), worth, size)  # pyright: ignore[reportArgumentType]
+    judge = ChordJudge(SineCodec().decode, MixFeatures(RATE, HOP), worth, size)  # pyright: ignore[reportArgumentType]
     return judge(codes, 30).tolist()
 
 

@@ -67,7 +67,19 @@ def test_audio_records_are_the_samples() -> None:
     stems = stems_of()
     records = AudioEncoder().encode(stems, UNKNOWN, Stopwatch())
     waves = np.stack(list(stems.values()), axis=1)
-    assert np.abs(records["stems"] / 32767 - waves).max() <= 0.5 / 32767 + 1e-7
+    kept = records["stems"].reshape(-1, len(stems))
+    assert np.abs(kept[: len(waves)] / 32767 - waves).max() <= 0.5 / 32767 + 1e-7
+    assert not kept[len(waves) :].any()
+    assert waves.any()
+
+
+def test_audio_records_hold_the_notes_of_their_frames() -> None:
+    notes = {"bass": np.array([[1.0, 1.5, 40.0]])}
+    records = AudioEncoder().encode(stems_of(), replace(UNKNOWN, notes=notes), Stopwatch())
+    drums, bass, keys = records["notes"].T
+    assert np.array_equal(bass, note_codes(notes["bass"], "bass", len(records), AudioEncoder.recipe.frame_rate))
+    assert (drums == UNKNOWN_NOTES).all()
+    assert (keys == UNKNOWN_NOTES).all()
 
 
 def test_active_frames_equal_the_obvious_loop() -> None:

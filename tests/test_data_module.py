@@ -200,6 +200,6 @@ def test_a_group_in_two_splits_of_two_folders_is_a_leak(tmp_path: Path) -> None:
 def test_a_split_without_songs_is_said(tmp_path: Path) -> None:
     prepare_songs(audio_job(tmp_path), Policy(valid_fraction=0.0))
     data = AudioData([str(tmp_path)], window_s=1.0, batch_size=2)
-    assert next(iter(data.train_dataloader())).shape == (2, 1, 24_000)
+    assert next(iter(data.train_dataloader()))["wave"].shape == (2, 1, 24_000)
     with pytest.raises(InputError, match="no song of 6 is for valid"):
         data.val_dataloader()

@@ -277,4 +277,4 @@ def test_the_config_of_prepare_makes_what_training_reads(
     recipe, cards = read_manifest(tmp_path / "made")
     assert recipe.kind == kind
     assert [card.song_id for card in cards] == ["practice-0000000005", "practice-0000000006"]
-    assert [card.num_records for card in cards] == [4 * (24_000 if kind == "audio" else 50)] * 2
+    assert [card.num_records for card in cards] == [4 * 50] * 2

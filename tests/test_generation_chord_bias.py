@@ -16,8 +16,8 @@ from gigmate.generation.sampler import TopK
 from gigmate.model.conditions import FrameConditions, StepConditions
 from gigmate.model.harmony import HARMONY_FEATURES, HarmonyEar
 from gigmate.music.instruments import INSTRUMENTS
-from gigmate.music.note_codes import note_codes, read_note_code
-from gigmate.pitch import NUM_NOTE_CODES
+from gigmate.music.note_codes import note_codes
+from gigmate.pitch import NUM_NOTE_CODES, read_note_code
 
 C_MAJOR = (0, 4, 7)
 

@@ -14,8 +14,8 @@ from gigmate.model.conditions import FrameConditions
 from gigmate.model.config import ModelConfig
 from gigmate.music.band import compose
 from gigmate.music.instruments import INSTRUMENTS
-from gigmate.music.note_codes import REST, note_codes, read_note_code
-from gigmate.pitch import NUM_NOTE_CODES
+from gigmate.music.note_codes import note_codes
+from gigmate.pitch import NUM_NOTE_CODES, REST, read_note_code
 
 CONFIG = ModelConfig(32, 1, 2, writes_notes=True)
 

@@ -22,8 +22,8 @@ from gigmate.live.hearing import Hearing
 from gigmate.model.conditions import FrameConditions, step_conditions
 from gigmate.model.pattern import delay
 from gigmate.model.streams import codes_of
-from gigmate.music.note_codes import REST
 from gigmate.performance import Take
+from gigmate.pitch import NUM_NOTE_CODES, REST, UNKNOWN_NOTES
 from gigmate.stopwatch import Stopwatch
 
 NUM_FRAMES, L = 55, -6
@@ -340,12 +340,14 @@ def test_codecs_that_know_no_slots_stream_one_by_one(player: Accompanist) -> Non
     own, other = slot_decoder(player.codec, 3), slot_decoder(foreign(player.codec), 3)
     assert isinstance(other, SeparateDecoder)
     codes = torch.randint(0, 64, (12, 3, 4), generator=torch.Generator().manual_seed(0))
+    notes = torch.randint(UNKNOWN_NOTES, NUM_NOTE_CODES, (12, 3), generator=torch.Generator().manual_seed(1))
     for step, slots in enumerate(([0], [0, 2], [2, 0], [1], [2, 1, 0]) * 2):
         if step == 5:
             own.reset(2)
             other.reset(2)
         with torch.inference_mode():
-            waves = [decoder.decode(slots, codes[step, : len(slots)]) for decoder in (own, other)]
+            now = codes[step, : len(slots)], notes[step, : len(slots)]
+            waves = [decoder.decode(slots, *now) for decoder in (own, other)]
         assert waves[0].shape == (len(slots), 1, HOP)
         torch.testing.assert_close(*waves, rtol=0, atol=1e-6)
 

@@ -7,19 +7,18 @@ import pytest
 
 from gigmate.data.windows import notes_ahead
 from gigmate.music.band import compose
-from gigmate.music.note_codes import (
+from gigmate.music.note_codes import Notes, note_codes, unknown_notes
+from gigmate.music.note_reading import read_notes
+from gigmate.pitch import (
     DRUM_KINDS,
     HIGHEST_PITCH,
     LOWEST_PITCH,
+    NUM_NOTE_CODES,
     REST,
-    Notes,
+    UNKNOWN_NOTES,
     Played,
-    note_codes,
     read_note_code,
-    unknown_notes,
 )
-from gigmate.music.note_reading import read_notes
-from gigmate.pitch import NUM_NOTE_CODES, UNKNOWN_NOTES
 
 RATE = Fraction(50)
 

@@ -16,8 +16,8 @@ from gigmate.generation.warm_up import WarmUp
 from gigmate.model.conditions import FrameConditions
 from gigmate.model.streams import codes_of
 from gigmate.music.instruments import INSTRUMENTS
-from gigmate.music.note_codes import read_note_code
 from gigmate.performance import Take
+from gigmate.pitch import read_note_code
 from gigmate.rehearsal import USUAL_DB, level_db, rehearse
 from gigmate.stopwatch import Stopwatch
 

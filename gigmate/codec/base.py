@@ -6,7 +6,7 @@ from typing import Protocol
 
 import torch
 
-from gigmate.shapes import Codes, Wave
+from gigmate.shapes import Codes, NoteCodes, Wave
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class CodecStream(Protocol):
         """Codes [B, K, m] of the frames still held back when the input has ended; m may be 0."""
         ...
 
-    def decode(self, codes: Codes) -> Wave:
-        """[B, K, n] -> [B, C, n * hop], delayed by `latency_samples` against the offline decode."""
+    def decode(self, codes: Codes, notes: NoteCodes | None = None) -> Wave:
+        """[B, K, n], notes [B, n] -> [B, C, n * hop], delayed by `latency_samples` against the offline decode."""
         ...
 
     def reset(self) -> None:
@@ -90,8 +90,13 @@ class Codec(Protocol):
         """
         ...
 
-    def decode(self, codes: Codes) -> Wave:
+    def decode(self, codes: Codes, notes: NoteCodes | None = None) -> Wave:
         """[B, K, T] -> [B, C, T * hop].
+
+        Args:
+            codes: of every frame.
+            notes: [B, T] what is played in each frame (`gigmate.pitch`), if known. Codecs that read codes alone don't
+                look.
 
         Raises:
             ValueError: number of codebooks or codes outside 0..V-1.
@@ -109,6 +114,11 @@ class Codec(Protocol):
     def to(self, device: torch.device | str) -> "Codec":
         """Itself, on `device`."""
         ...
+
+
+def on_device(notes: NoteCodes | None, device: torch.device) -> NoteCodes | None:
+    """Notes, if there are any, where a codec's weights are."""
+    return None if notes is None else notes.to(device)
 
 
 def check_wave(wave: Wave, spec: CodecSpec) -> None:

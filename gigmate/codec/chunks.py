@@ -3,7 +3,7 @@
 import torch
 
 from gigmate.codec.base import Codec
-from gigmate.shapes import Codes, Wave
+from gigmate.shapes import Codes, NoteCodes, Wave
 
 _CHUNK_S = 30
 
@@ -23,13 +23,19 @@ def encode_song(codec: Codec, wave: Wave) -> Codes:
     return torch.cat([*parts, stream.flush()], dim=2)
 
 
-def decode_song(codec: Codec, codes: Codes) -> Wave:
-    """[B, K, T] -> [B, C, T * hop], equal to `codec.decode` but for the rounding of the last frames."""
+def decode_song(codec: Codec, codes: Codes, notes: NoteCodes | None = None) -> Wave:
+    """[B, K, T], notes [B, T] if known -> [B, C, T * hop], as `codec.decode` up to rounding."""
     if not codec.spec.is_causal or codes.shape[2] <= _chunk_frames(codec):
-        return codec.decode(codes)
+        return codec.decode(codes, notes)
     spec = codec.spec
     held = -(-spec.latency_samples // spec.hop)
-    padded = torch.cat([codes, codes[..., -1:].expand(-1, -1, held)], dim=2)
+    index = torch.arange(codes.shape[2] + held, device=codes.device).clamp(max=codes.shape[2] - 1)
     stream = codec.stream(len(codes))
-    wave = torch.cat([stream.decode(part) for part in padded.split(_chunk_frames(codec), dim=2)], dim=2)
+    wave = torch.cat(
+        [
+            stream.decode(codes[..., part], None if notes is None else notes[:, part])
+            for part in index.split(_chunk_frames(codec))
+        ],
+        dim=2,
+    )
     return wave[..., spec.latency_samples :][..., : codes.shape[2] * spec.hop]

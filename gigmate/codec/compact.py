@@ -1,23 +1,26 @@
 """The project's own codec: causal, 24 kHz mono, 50 frames/s, 4 codebooks of 1,024 (2 kbit/s), made for CPUs.
 
     wave ─ Analysis ─ causal blocks ─ residual quantizer ─ codes ─ causal blocks ─ Synthesis ─ wave, 30 ms later
+                                                  notes, if known ─┴────────────────┘
 
 Trained by `python train.py experiment=compact_codec`; its weights ship in `gigmate/weights`.
 """
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gigmate.codec.base import CodecSpec, check_codes, check_wave
+from gigmate.codec.base import CodecSpec, check_codes, check_wave, on_device
 from gigmate.codec.compact_net import Analysis, CausalStack, Past, Synthesis
+from gigmate.codec.partials import Partials
 from gigmate.codec.quantizer import Quantized, ResidualQuantizer
 from gigmate.files.bundle import fingerprint, read_bundle
-from gigmate.shapes import Codes, Wave
+from gigmate.pitch import NUM_NOTE_CODES, UNKNOWN_NOTES
+from gigmate.shapes import Codes, NoteCodes, Wave
 
 if TYPE_CHECKING:
     from gigmate.codec.compact_stream import CompactStream
@@ -27,7 +30,10 @@ SHIPPED = Path(__file__).parent.parent / "weights" / "compact.safetensors"
 
 @dataclass(frozen=True)
 class CompactConfig:
-    """Shape of the compact codec; `dilations` has one entry per causal block, in frames."""
+    """Shape of the compact codec; `dilations` has one entry per causal block, in frames.
+
+    With `num_partials` > 0 the decoder reads the notes too, if it is told them (`gigmate.codec.partials`).
+    """
 
     sample_rate: int = 24_000
     hop: int = 480
@@ -39,6 +45,7 @@ class CompactConfig:
     encoder_dilations: tuple[int, ...] = (1, 1, 2, 4)
     decoder_dilations: tuple[int, ...] = (1, 1, 2, 4, 1, 1, 2, 4)
     synthesis_blocks: int = 2
+    num_partials: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "encoder_dilations", tuple(self.encoder_dilations))
@@ -65,8 +72,22 @@ class CompactCodec(nn.Module):
         self.quantizer = ResidualQuantizer(config.num_codebooks, config.codebook_size, config.latent_dim)
         self.from_latent = nn.Linear(config.latent_dim, config.dim)
         self.decoder = CausalStack(config.dim, config.expansion, config.decoder_dilations)
-        self.synthesis = Synthesis(config.hop, config.dim, config.expansion, config.synthesis_blocks)
+        self.synthesis = Synthesis(config.hop, config.dim, config.expansion, config.synthesis_blocks, self._partials())
+        self.note = (
+            nn.Embedding(NUM_NOTE_CODES + 1, config.dim, padding_idx=NUM_NOTE_CODES) if self.reads_notes else None
+        )
+        if self.note is not None:
+            nn.init.zeros_(self.note.weight)
         self._spec: CodecSpec | None = None
+
+    def _partials(self) -> Partials | None:
+        c = self.config
+        return Partials(c.dim, c.num_partials, c.sample_rate, c.hop // 2) if self.reads_notes else None
+
+    @property
+    def reads_notes(self) -> bool:
+        """Whether the decoder is any better for knowing the notes."""
+        return self.config.num_partials > 0
 
     @property
     def spec(self) -> CodecSpec:
@@ -82,10 +103,13 @@ class CompactCodec(nn.Module):
                 hop=c.hop,
                 num_codebooks=c.num_codebooks,
                 codebook_size=c.codebook_size,
-                fingerprint=fingerprint(nn.ModuleList(self.code_makers).state_dict(), asdict(c)),
+                fingerprint=fingerprint(nn.ModuleList(self.code_makers).state_dict(), self._code_settings()),
                 latency_samples=self.synthesis.latency_samples,
             )
         return self._spec
+
+    def _code_settings(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self.config).items() if name != "num_partials"}
 
     @property
     def code_makers(self) -> tuple[nn.Module, ...]:
@@ -102,15 +126,20 @@ class CompactCodec(nn.Module):
         hidden, following = self.encoder(self.analysis(wave), past)
         return self.to_latent(hidden), following
 
-    def windows(self, latents: Tensor, past: tuple[Past, Past]) -> tuple[Tensor, tuple[Past, Past]]:
-        """Quantized latents [B, T, D] -> synthesis windows [B, 2 T, W], and the decoder's next past."""
-        hidden, decoder_past = self.decoder(self.from_latent(latents), past[0])
-        windows, synthesis_past = self.synthesis(hidden, past[1])
+    def windows(
+        self, latents: Tensor, past: tuple[Past, Past], notes: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Past, Past]]:
+        """Quantized latents [B, T, D], note codes [B, T] -> windows [B, 2 T, W], and the decoder's next past."""
+        hidden = self.from_latent(latents)
+        if self.note is not None and notes is not None:
+            hidden = hidden + self.note(torch.where(notes == UNKNOWN_NOTES, NUM_NOTE_CODES, notes))
+        hidden, decoder_past = self.decoder(hidden, past[0])
+        windows, synthesis_past = self.synthesis(hidden, past[1], notes)
         return windows, (decoder_past, synthesis_past)
 
     def silence(self, batch: int) -> tuple[Past, Past]:
         """The decoder's past before its first frame."""
-        return self.decoder.silence(batch, self.device), self.synthesis.stack.silence(batch, self.device)
+        return self.decoder.silence(batch, self.device), self.synthesis.silence(batch, self.device)
 
     def quantize(self, wave: Wave, num_active: int | None = None) -> Quantized:
         """[B, 1, N] -> what the quantizer makes of it."""
@@ -120,15 +149,17 @@ class CompactCodec(nn.Module):
         latents, _ = self.latents(padded, self.encoder.silence(batch, self.device))
         return self.quantizer(latents, num_active)
 
-    def reconstruct(self, latents: Tensor) -> Wave:
-        """Quantized latents [B, T, D] -> wave [B, 1, T * hop].
+    def reconstruct(self, latents: Tensor, notes: Tensor | None = None) -> Wave:
+        """Quantized latents [B, T, D], note codes [B, T] if known -> wave [B, 1, T * hop].
 
         The last window's neighbours to the right don't exist: the last frame is held until the overlap is complete.
         """
         batch, frames, _ = latents.shape
         held = -(-self.synthesis.latency_samples // self.config.hop)
         latents = torch.cat([latents, latents[:, -1:].expand(-1, held, -1)], dim=1)
-        windows, _ = self.windows(latents, self.silence(batch))
+        if notes is not None:
+            notes = torch.cat([notes, notes[:, -1:].expand(-1, held)], dim=1)
+        windows, _ = self.windows(latents, self.silence(batch), notes)
         tail = windows.new_zeros(batch, self.synthesis.overlaps - 1, self.synthesis.half_hop)
         blocks, _ = self.synthesis.overlap_add(windows, tail)
         wave = blocks.flatten(1)[:, self.synthesis.latency_samples :]
@@ -141,12 +172,12 @@ class CompactCodec(nn.Module):
         return self.quantize(wave).codes
 
     @torch.no_grad()
-    def decode(self, codes: Codes) -> Wave:
+    def decode(self, codes: Codes, notes: NoteCodes | None = None) -> Wave:
         """[B, K, T] -> [B, 1, T * hop]; see `Codec.decode`."""
         check_codes(codes, self.spec)
         if codes.shape[2] == 0:
             return torch.zeros(len(codes), 1, 0, device=self.device)
-        return self.reconstruct(self.quantizer.decode(codes.to(self.device)))
+        return self.reconstruct(self.quantizer.decode(codes.to(self.device)), on_device(notes, self.device))
 
     def stream(self, batch: int = 1) -> "CompactStream":
         """A fresh stream of `batch` rows; see `CompactStream`."""

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gigmate.codec.partials import Partials
+
 Past = list[Tensor]
 """One tensor per causal convolution: its last inputs."""
 
@@ -121,7 +123,7 @@ class Analysis(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """Frames to wave: magnitude and phase of overlapping windows, inverse STFT, overlap-add.
+    """Frames to wave: magnitude and phase of overlapping windows, inverse STFT, overlap-add; partials of the notes.
 
     The window of half-frame j covers samples [j h - 3 h, j h + h), h = hop / 2: nothing is predicted beyond what the
     frame's encoder has heard. Half a frame's output is complete three half-frames later: the codec's latency.
@@ -131,12 +133,13 @@ class Synthesis(nn.Module):
         dim: D.
         expansion: as in `CausalBlock`.
         num_blocks: causal blocks at two steps a frame.
+        partials: sinusoids that sound the notes in the middle of the windows; None: the notes aren't looked at.
     """
 
     window_size = 960
     window: Tensor
 
-    def __init__(self, hop: int, dim: int, expansion: int, num_blocks: int) -> None:
+    def __init__(self, hop: int, dim: int, expansion: int, num_blocks: int, partials: Partials | None = None) -> None:
         super().__init__()
         self.half_hop = hop // 2
         self.overlaps = self.window_size // self.half_hop
@@ -146,19 +149,32 @@ class Synthesis(nn.Module):
         self.head = nn.Linear(dim, self.window_size + 2)
         hann = torch.hann_window(self.window_size)
         self.register_buffer("window", hann / (hann.square().sum() / self.half_hop), persistent=False)
+        self.partials = partials
 
     @property
     def latency_samples(self) -> int:
         """By how much a complete output lags the frame."""
         return (self.overlaps - 1) * self.half_hop
 
-    def forward(self, x: Tensor, past: Past) -> tuple[Tensor, Past]:
-        """[B, T, D] -> windows [B, 2 T, window_size] to be overlapped, and the next past."""
+    def silence(self, batch: int, device: torch.device) -> Past:
+        """The past before the first frame: that of the blocks, and [B] how many windows were made."""
+        return [*self.stack.silence(batch, device), torch.zeros(batch, dtype=torch.int64, device=device)]
+
+    def forward(self, x: Tensor, past: Past, notes: Tensor | None = None) -> tuple[Tensor, Past]:
+        """[B, T, D] and, if known, note codes [B, T] -> windows [B, 2 T, window_size] to be overlapped, and the next
+        past.
+        """
+        *before, clock = past
         x = self.split(x).unflatten(-1, (2, -1)).flatten(1, 2)
-        x, following = self.stack(x, past)
-        magnitude, phase = self.head(self.norm(x)).float().chunk(2, dim=-1)
+        x, following = self.stack(x, before)
+        x = self.norm(x)
+        magnitude, phase = self.head(x).float().chunk(2, dim=-1)
         spectrum = torch.polar(magnitude.clamp(max=7.0).exp(), phase)
-        return torch.fft.irfft(spectrum, n=self.window_size) * self.window, following
+        windows = torch.fft.irfft(spectrum, n=self.window_size) * self.window
+        if self.partials is not None and notes is not None:
+            sung = self.partials(x, notes.repeat_interleave(2, dim=1), clock)
+            windows = windows + F.pad(sung, (self.half_hop, self.half_hop))
+        return windows, [*following, clock + x.shape[1]]
 
     def overlap_add(self, windows: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
         """Windows [B, J, window_size] and the unfinished tail [B, 3, half] -> blocks [B, J, half] and the next tail."""

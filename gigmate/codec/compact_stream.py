@@ -2,9 +2,9 @@
 
 import torch
 
-from gigmate.codec.base import check_codes, check_wave
+from gigmate.codec.base import check_codes, check_wave, on_device
 from gigmate.codec.compact import CompactCodec
-from gigmate.shapes import Codes, Wave
+from gigmate.shapes import Codes, NoteCodes, Wave
 
 
 class CompactStream:
@@ -53,10 +53,11 @@ class CompactStream:
         return torch.zeros(self.batch, self.codec.spec.num_codebooks, 0, dtype=torch.long, device=self.codec.device)
 
     @torch.no_grad()
-    def decode(self, codes: Codes) -> Wave:
-        """[B, K, n] -> [B, 1, n * hop], `latency_samples` behind the offline decode."""
+    def decode(self, codes: Codes, notes: NoteCodes | None = None) -> Wave:
+        """[B, K, n], note codes [B, n] -> [B, 1, n * hop], `latency_samples` behind the offline decode."""
         check_codes(codes, self.codec.spec)
         latents = self.codec.quantizer.decode(codes.to(self.codec.device))
-        windows, self._decoder_past = self.codec.windows(latents, self._decoder_past)
+        notes = on_device(notes, self.codec.device)
+        windows, self._decoder_past = self.codec.windows(latents, self._decoder_past, notes)
         blocks, self._tail = self.codec.synthesis.overlap_add(windows, self._tail)
         return blocks.flatten(1)[:, None]

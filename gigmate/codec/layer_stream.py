@@ -7,7 +7,7 @@ import torch
 from gigmate.codec.base import check_codes, check_wave
 from gigmate.codec.module_codec import ModuleCodec
 from gigmate.codec.streaming import State, StreamLayer
-from gigmate.shapes import Codes, Features, Wave
+from gigmate.shapes import Codes, Features, NoteCodes, Wave
 
 
 class LayeredCodec(ModuleCodec):
@@ -87,7 +87,7 @@ class LayerStream:
         return self._codec.encode(held) if held.shape[2] else self._no_codes()
 
     @torch.no_grad()
-    def decode(self, codes: Codes) -> Wave:
+    def decode(self, codes: Codes, notes: NoteCodes | None = None) -> Wave:
         """[B, K, n] -> [B, C, n * hop], `latency_samples` late; see `CodecStream.decode`."""
         check_codes(codes, self._codec.spec)
         if codes.shape[0] != self._batch:

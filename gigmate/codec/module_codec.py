@@ -9,7 +9,7 @@ from torch import nn
 
 from gigmate.codec.base import CodecSpec, CodecStream, check_codes, check_wave
 from gigmate.files.bundle import fingerprint
-from gigmate.shapes import Codes, Wave
+from gigmate.shapes import Codes, NoteCodes, Wave
 
 
 class ModuleCodec(ABC):
@@ -78,7 +78,7 @@ class ModuleCodec(ABC):
         return self._encode(F.pad(wave.to(self.device), (0, -wave.shape[2] % self.spec.hop)))
 
     @torch.no_grad()
-    def decode(self, codes: Codes) -> Wave:
+    def decode(self, codes: Codes, notes: NoteCodes | None = None) -> Wave:
         """[B, K, T] -> [B, C, T * hop]; see `Codec.decode`."""
         check_codes(codes, self.spec)
         if codes.shape[2] == 0:

@@ -121,12 +121,14 @@ _MODULE = _group(
     model__expansion=Int(1, 16),
     model__latent_dim=Int(1, 1024),
     model__num_codebooks=Int(1, 32),
+    model__num_partials=Int(0, 128),
     model__codebook_size=Int(2, 65_536),
     lr=_LR,
     warmup_steps=_NUM_STEPS,
     max_steps=_STEPS,
     partial_share=_SHARE,
     skip_frames=Int(0, 1000),
+    noted_share=_SHARE,
     decoder_only=Bool(),
 )
 _TRAINER = _group(

@@ -1,5 +1,6 @@
 """From stems to records: the two kinds of shards."""
 
+from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from gigmate.codec.base import Codec
 from gigmate.codec.features import NUM_FEATURES, MixFeatures
 from gigmate.data.song import ALL, SongAudio, StemWaves
-from gigmate.data.store import Recipe
+from gigmate.data.store import AUDIO_HOP, Recipe
 from gigmate.music.chords import frame_harmony
 from gigmate.music.grid import BEAT_FEATURES
 from gigmate.music.note_codes import note_codes, unknown_notes
@@ -38,16 +39,20 @@ class Encoder(Protocol):
 
 
 class AudioEncoder:
-    """16-bit samples."""
+    """16-bit samples, and the notes of every stem."""
 
     recipe = Recipe("audio", AUDIO_SAMPLE_RATE)
 
     def encode(self, stems: StemWaves, song: SongAudio, stopwatch: Stopwatch) -> NDArray[Any]:
-        """See `Encoder`; beats, chords and notes aren't kept."""
+        """See `Encoder`; beats and chords aren't kept."""
         with stopwatch.part("quantize"):
             waves = np.stack(list(stems.values()), axis=1)
-            records = np.zeros(len(waves), self.recipe.record(len(stems)))
-            records["stems"] = np.rint(waves * 32767)
+            num_frames = -(-len(waves) // AUDIO_HOP)
+            records = np.zeros(num_frames, self.recipe.record(len(stems)))
+            whole = np.pad(np.rint(waves * 32767), ((0, -len(waves) % AUDIO_HOP), (0, 0)))
+            records["stems"] = whole.reshape(num_frames, AUDIO_HOP, -1)
+        for i, instrument in enumerate(stems):
+            records["notes"][:, i] = _notes(song, instrument, num_frames, self.recipe.frame_rate)
         return records
 
 
@@ -85,21 +90,22 @@ class TokenEncoder:
             records["beats"] = song.grid.features(num_frames, self.spec.frame_rate).T
         records["root"], records["tones"] = frame_harmony(song.chords, num_frames, self.spec.frame_rate)
         for i, instrument in enumerate([*stems, ALL]):
-            records["notes"][:, i] = self._notes(song, instrument, num_frames)
+            records["notes"][:, i] = _notes(song, instrument, num_frames, self.spec.frame_rate)
         return records
-
-    def _notes(self, song: SongAudio, instrument: str, num_frames: int) -> NDArray[np.int16]:
-        """[T]; what the whole band plays is written as what its drums play."""
-        written = "drums" if instrument == ALL else instrument
-        if written not in song.notes:
-            return unknown_notes(num_frames)
-        return note_codes(song.notes[written], written, num_frames, self.spec.frame_rate)
 
     @torch.inference_mode()
     def _codes(self, wave: NDArray[np.float32]) -> NDArray[np.int64]:
         """[N] -> [T, K]."""
         channels = torch.from_numpy(wave).expand(1, self.spec.channels, -1)
         return self.codec.encode(channels)[0].T.cpu().numpy()
+
+
+def _notes(song: SongAudio, instrument: str, num_frames: int, frame_rate: Fraction) -> NDArray[np.int16]:
+    """[T]; what the whole band plays is written as what its drums play."""
+    written = "drums" if instrument == ALL else instrument
+    if written not in song.notes:
+        return unknown_notes(num_frames)
+    return note_codes(song.notes[written], written, num_frames, frame_rate)
 
 
 def active_frames(wave: NDArray[np.float32], hop: int, hold_frames: int) -> NDArray[np.bool_]:

@@ -40,7 +40,7 @@ def print_of(task: tuple[Path, Recipe, SongCard]) -> Print:
     folder, recipe, card = task
     records = open_shard(folder, recipe, card)
     if recipe.codec is None:
-        mix = records["stems"].sum(axis=1, dtype=np.float32) / 32_768
+        mix = records["stems"].sum(axis=2, dtype=np.float32).ravel() / 32_768
         features = MixFeatures(recipe.sample_rate, recipe.sample_rate // _PRINTS_PER_S)
         return print_of_power(features.analyse(torch.from_numpy(mix)[None, None])[0].T.numpy())
     num_frames = max(1, round(float(recipe.codec.frame_rate) / _PRINTS_PER_S))

@@ -164,7 +164,7 @@ class TokenData(WindowData):
 
 
 class AudioData(WindowData):
-    """Windows of sound for the codec; batches are [B, 1, N] float32.
+    """Windows of sound for the codec; batches are as `AudioWindow` says.
 
     Args:
         folders: data sets of kind `audio`.
@@ -190,10 +190,10 @@ class AudioData(WindowData):
         seed: int = 0,
     ) -> None:
         self.recipe, self.songs = open_folders(folders, "audio")
-        num_samples = max(1, round(window_s * self.recipe.sample_rate))
+        num_frames = max(1, round(window_s * float(self.recipe.frame_rate)))
         super().__init__(
-            lambda: AudioWindows(of_split(self.songs, "train"), num_samples, seed),
-            lambda: AudioWindows(of_split(self.songs, "valid"), num_samples, VALID_SEED),
+            lambda: AudioWindows(of_split(self.songs, "train"), num_frames, seed),
+            lambda: AudioWindows(of_split(self.songs, "valid"), num_frames, VALID_SEED),
             batch_size,
             num_workers,
             windows_per_epoch,

@@ -177,9 +177,8 @@ def _judge(bad: Sequence[Made], num_songs: int, policy: Policy, folder: Path) ->
 
 
 def _report(cards: Sequence[SongCard], made: Sequence[Made], recipe: Recipe) -> None:
-    per_second = recipe.sample_rate if recipe.codec is None else float(recipe.codec.frame_rate)
     splits = Counter(card.split for card in cards)
-    hours = sum(card.num_records for card in cards) / per_second / 3600
+    hours = sum(card.num_records for card in cards) / float(recipe.frame_rate) / 3600
     log.info("%d songs (%s), %.2f h", len(cards), ", ".join(f"{n} {s}" for s, n in sorted(splits.items())), hours)
     spent: dict[str, float] = defaultdict(float)
     for result in made:

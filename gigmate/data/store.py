@@ -1,7 +1,7 @@
 """The folder that a prepared data set is: one shard and one card per song, a recipe before, a manifest at the end.
 
     recipe.json            what every shard was made with; another recipe needs another folder
-    songs/<id>.npy         the shard: a plain array with one record per frame (tokens) or per sample (audio)
+    songs/<id>.npy         the shard: a plain array with one record per frame
     songs/<id>.json        the card, written after its shard: a song without a card isn't done
     quarantine.jsonl       the songs that couldn't be used, and why
     manifest.json          all cards with their splits, written last: a data set without it isn't done
@@ -16,6 +16,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,10 @@ from gigmate.data.song import SPLITS
 from gigmate.errors import InputError
 from gigmate.files.atomic import write_bytes
 
-FORMAT = 3
+FORMAT = 4
+AUDIO_HOP = 480
+"""Samples per frame of audio shards: that of the compact codec, the one codec that is trained here."""
+
 MANIFEST, RECIPE, QUARANTINE, SONGS = "manifest.json", "recipe.json", "quarantine.jsonl", "songs"
 _SAFE_ID = re.compile(r"[a-z0-9_-]{1,100}")
 _AGAIN = "run prepare.py again"
@@ -60,15 +64,20 @@ class Recipe:
         if self.kind not in ("tokens", "audio") or (self.kind == "tokens") != (self.codec is not None):
             raise ValueError(f"kind is {self.kind!r} with codec {self.codec}: tokens have one, audio has none")
 
+    @property
+    def frame_rate(self) -> Fraction:
+        """Records per second."""
+        return Fraction(self.sample_rate, AUDIO_HOP) if self.codec is None else self.codec.frame_rate
+
     def record(self, num_stems: int) -> np.dtype[Any]:
         """The type of one record of a song with `num_stems` stems.
 
-        Tokens, per frame: `codes` [I + 1, K], `notes` [I + 1] (`note_codes`) and `active` [I + 1] (the last one is the
+        Tokens: `codes` [I + 1, K], `notes` [I + 1] (`note_codes`) and `active` [I + 1] (the last one is the
         full mix), `power` [I, D] of the stems, `beats` [G], `root` and `tones` of the harmony (`frame_harmony`).
-        Audio, per sample: `stems` [I].
+        Audio: `stems` [AUDIO_HOP, I] samples and `notes` [I].
         """
         if self.codec is None:
-            return np.dtype([("stems", "<i2", (num_stems,))])
+            return np.dtype([("stems", "<i2", (AUDIO_HOP, num_stems)), ("notes", "<i2", (num_stems,))])
         return np.dtype(
             [
                 ("codes", "<i2", (num_stems + 1, self.codec.num_codebooks)),
@@ -103,7 +112,7 @@ class SongCard:
         split: by its source; in a manifest always set.
         licence: of its sound.
         instruments: of its stems, in the order of the records' columns.
-        num_records: frames or samples.
+        num_records: frames.
         has_grid: whether beats are known; if not, their features are zero.
         num_bytes: size of the shard.
         sha256: of the shard.

@@ -17,8 +17,7 @@ from torch import Tensor
 from gigmate.model.conditions import StepConditions
 from gigmate.model.lm import AccompanimentLM, compress
 from gigmate.music.instruments import INSTRUMENTS
-from gigmate.music.note_codes import read_note_code
-from gigmate.pitch import NUM_NOTE_CODES, NUM_PITCH_CLASSES
+from gigmate.pitch import NUM_NOTE_CODES, NUM_PITCH_CLASSES, read_note_code
 
 TONES_OF_BASS = 0.25
 """What another note of the chord is worth to a bass, whose root is worth 1."""

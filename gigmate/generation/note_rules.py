@@ -9,8 +9,7 @@ from torch import Tensor
 
 from gigmate.model.config import ModelConfig
 from gigmate.music.instruments import INSTRUMENTS
-from gigmate.music.note_codes import REST, Played, read_note_code
-from gigmate.pitch import NUM_NOTE_CODES
+from gigmate.pitch import NUM_NOTE_CODES, REST, Played, read_note_code
 from gigmate.shapes import Mask
 
 FORBIDDEN = -1e4

@@ -13,8 +13,8 @@ from gigmate.codec.compact import CompactCodec
 class SlotDecoder(Protocol):
     """Codes of some slots to their waves; the other slots stay as they are."""
 
-    def decode(self, slots: Sequence[int], codes: Tensor) -> Tensor:
-        """Codes [n, K] of the next frame of n slots to waves [n, C, hop], `latency_samples` late."""
+    def decode(self, slots: Sequence[int], codes: Tensor, notes: Tensor) -> Tensor:
+        """Codes [n, K] and note codes [n] of the next frame of n slots to waves [n, C, hop], `latency_samples` late."""
         ...
 
     def reset(self, slot: int) -> None:
@@ -39,9 +39,10 @@ class SeparateDecoder:
     def __init__(self, streams: Sequence[CodecStream]) -> None:
         self._streams = streams
 
-    def decode(self, slots: Sequence[int], codes: Tensor) -> Tensor:
+    def decode(self, slots: Sequence[int], codes: Tensor, notes: Tensor) -> Tensor:
         """See `SlotDecoder`."""
-        return torch.cat([self._streams[slot].decode(codes[i, None, :, None]) for i, slot in enumerate(slots)])
+        frames = zip(slots, codes[:, :, None].split(1), notes[:, None].split(1), strict=True)
+        return torch.cat([self._streams[slot].decode(frame, played) for slot, frame, played in frames])
 
     def reset(self, slot: int) -> None:
         """See `SlotDecoder`."""
@@ -63,12 +64,13 @@ class BatchedDecoder:
         self._num_decoder = len(decoder_past)
         self._past = [*decoder_past, *synthesis_past, tail]
 
-    def decode(self, slots: Sequence[int], codes: Tensor) -> Tensor:
+    def decode(self, slots: Sequence[int], codes: Tensor, notes: Tensor) -> Tensor:
         """See `SlotDecoder`."""
         codec, index = self._codec, torch.tensor(slots, device=self._codec.device)
         *pasts, tail = [rows.index_select(0, index) for rows in self._past]
         latents = codec.quantizer.decode(codes.to(codec.device)[:, :, None])
-        windows, following = codec.windows(latents, (pasts[: self._num_decoder], pasts[self._num_decoder :]))
+        past = (pasts[: self._num_decoder], pasts[self._num_decoder :])
+        windows, following = codec.windows(latents, past, notes.to(codec.device)[:, None])
         blocks, tail = codec.synthesis.overlap_add(windows, tail)
         for rows, after in zip(self._past, (*following[0], *following[1], tail), strict=True):
             rows.index_copy_(0, index, after)
@@ -77,4 +79,4 @@ class BatchedDecoder:
     def reset(self, slot: int) -> None:
         """See `SlotDecoder`."""
         for rows in self._past:
-            rows[slot] = 0.0  # the past before the first frame is silence
+            rows[slot] = 0  # the past before the first frame is silence

@@ -8,7 +8,7 @@ Slots are rows of one cache. A step computes the rows up to the highest that is 
 stay to the last bit as they are; a new session gets the lowest free slot, so that few sessions cost little.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,10 +26,10 @@ from gigmate.live.decoding import slot_decoder
 from gigmate.live.frames import EngineFacts, FrameRequest, SlotSettings, SlotsFull
 from gigmate.live.hearing import Hearing
 from gigmate.model.conditions import NUM_TAPS, StepConditions
-from gigmate.model.streams import streams_of
+from gigmate.model.streams import known_notes, streams_of
 from gigmate.music.instruments import INSTRUMENTS
-from gigmate.music.note_codes import REST
 from gigmate.performance import CHORD_STRENGTH
+from gigmate.pitch import REST, UNKNOWN_NOTES
 from gigmate.shapes import Codes
 
 DENSITY_BIAS = 3.0
@@ -45,6 +45,8 @@ class _Slot:
     settings: SlotSettings
     hearing: Hearing
     codes: NDArray[np.int64] | None = None
+    next_notes: int = UNKNOWN_NOTES
+    """Note code of the frame that is decoded next."""
 
 
 class Engine:
@@ -211,10 +213,21 @@ class Engine:
         result: dict[int, NDArray[np.float32] | None] = dict.fromkeys(requests)
         for slot in requests:
             self._open_slot(slot).codes = codes[slot].numpy().copy() if codes is not None and slot in done else None
-        if codes is not None and done:
-            waves = self._decoder.decode(done, codes[done]).mean(dim=1).float().cpu().numpy()
+        if frame is not None and codes is not None and done:
+            notes = self._take_notes(done, frame)
+            waves = self._decoder.decode(done, codes[done], notes).mean(dim=1).float().cpu().numpy()
             result.update(zip(done, waves, strict=True))
         return result
+
+    def _take_notes(self, slots: Sequence[int], frame: Tensor) -> Tensor:
+        """Note codes [n] of what slots sound now; those of `frame` [b, K'] sound next."""
+        notes = torch.tensor([self._open_slot(slot).next_notes for slot in slots])
+        if self._accompanist.model.config.writes_notes:
+            written = known_notes(frame[list(slots), 0].cpu())
+            for slot, following in zip(slots, written.tolist(), strict=True):
+                is_band = self._open_slot(slot).settings.instrument == "all"  # whose notes are its drums' alone
+                self._open_slot(slot).next_notes = UNKNOWN_NOTES if is_band else following
+        return notes
 
     def _turn_controls(self, slot: int, settings: SlotSettings) -> None:
         settings.check(self.facts)

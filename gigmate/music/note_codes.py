@@ -1,32 +1,24 @@
-"""What a player plays in a frame, as one number: what a model writes down before it sounds it.
-
-A codec's codes hardly tell which note sounds (experiments/010_chords); these tell nothing else. Every number from 0 to
-`NUM_NOTE_CODES` means:
-
-    REST     nothing is played, nothing begins
-    hits     drums: which of eight kinds of drum are struck in this frame, as bits
-    melody   bass, lead: the pitch that sounds, and whether it begins in this frame
-    chords   other instruments: up to three pitch classes that sound, and whether a chord is struck in this frame
-
-The idea is that of Moshi's inner monologue (arXiv 2410.00037), text before speech; here notes before sound.
-"""
+"""Notes as note codes: what `gigmate.pitch` says how to read."""
 
 import itertools
-from collections.abc import Iterator
 from fractions import Fraction
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gigmate.pitch import NUM_NOTE_CODES, NUM_PITCH_CLASSES, UNKNOWN_NOTES
+from gigmate.pitch import (
+    CHORD_SETS,
+    FIRST_CHORD,
+    FIRST_MELODY,
+    HIGHEST_PITCH,
+    LOWEST_PITCH,
+    NUM_PITCH_CLASSES,
+    REST,
+    UNKNOWN_NOTES,
+)
 
 Notes = NDArray[np.float64]
 """[N, 3]: start and end in seconds, MIDI pitch; on drums the General MIDI key of the drum."""
-
-REST = 0
-LOWEST_PITCH, HIGHEST_PITCH = 24, 96
-DRUM_KINDS = ("kick", "snare", "closed hat", "open hat", "tom", "crash", "ride", "percussion")
 
 _KIND_OF_KEY = (
     dict.fromkeys((35, 36), 0)
@@ -39,30 +31,7 @@ _KIND_OF_KEY = (
 )
 _PERCUSSION = 7
 _STROKE_FRAMES = 3
-_FIRST_MELODY = 1 << len(DRUM_KINDS)
-_FIRST_CHORD = _FIRST_MELODY + 2 * (HIGHEST_PITCH - LOWEST_PITCH + 1)
-_SETS = tuple(
-    sum(1 << pitch_class for pitch_class in chosen)
-    for size in (1, 2, 3)
-    for chosen in itertools.combinations(range(NUM_PITCH_CLASSES), size)
-)
-_SET_NUMBER = {bits: number for number, bits in enumerate(_SETS)}
-
-
-class Played(NamedTuple):
-    """What a code means.
-
-    Args:
-        drums: indices in `DRUM_KINDS` of what is struck.
-        pitch: of a melody; None for others.
-        pitch_classes: what sounds, the melody's too.
-        begins: whether a note begins.
-    """
-
-    drums: tuple[int, ...] = ()
-    pitch: int | None = None
-    pitch_classes: tuple[int, ...] = ()
-    begins: bool = False
+_SET_NUMBER = {bits: number for number, bits in enumerate(CHORD_SETS)}
 
 
 def note_codes(notes: Notes, instrument: str, num_frames: int, frame_rate: Fraction) -> NDArray[np.int16]:
@@ -88,28 +57,6 @@ def unknown_notes(num_frames: int) -> NDArray[np.int16]:
     return np.full(num_frames, UNKNOWN_NOTES, np.int16)
 
 
-def read_note_code(code: int) -> Played:
-    """What a code means.
-
-    Raises:
-        ValueError: there is no such code.
-    """
-    if not 0 <= code < NUM_NOTE_CODES:
-        raise ValueError(f"{code} is no note code: they are 0..{NUM_NOTE_CODES - 1}")
-    if code < _FIRST_MELODY:
-        return Played(drums=tuple(_bits(code)), begins=code != REST)
-    if code < _FIRST_CHORD:
-        above, begins = divmod(code - _FIRST_MELODY, 2)
-        pitch = LOWEST_PITCH + above
-        return Played(pitch=pitch, pitch_classes=(pitch % NUM_PITCH_CLASSES,), begins=bool(begins))
-    number, begins = divmod(code - _FIRST_CHORD, 2)
-    return Played(pitch_classes=tuple(_bits(_SETS[number])), begins=bool(begins))
-
-
-def _bits(value: int) -> Iterator[int]:
-    return (bit for bit in range(value.bit_length()) if value >> bit & 1)
-
-
 def _hits(played: NDArray[np.int64], num_frames: int) -> NDArray[np.int16]:
     codes = np.zeros(num_frames, np.int16)
     for begin, _, key in played.tolist():
@@ -121,7 +68,7 @@ def _melody(played: NDArray[np.int64], num_frames: int, better: int) -> NDArray[
     codes = np.full(num_frames, REST, np.int16)
     order = np.lexsort((better * played[:, 2], played[:, 0]))  # what comes last is what is heard
     for begin, end, pitch in played[order].tolist():
-        code = _FIRST_MELODY + 2 * (_within_range(pitch) - LOWEST_PITCH)
+        code = FIRST_MELODY + 2 * (_within_range(pitch) - LOWEST_PITCH)
         codes[begin:end] = code
         codes[begin] = code + 1
     return codes
@@ -141,7 +88,7 @@ def _chords(played: NDArray[np.int64], num_frames: int) -> NDArray[np.int16]:
     begins, starts = _struck_together(played[:, 0])
     for start, stop in itertools.pairwise([*starts, num_frames]):
         is_sounding = (begins <= start) & (played[:, 1] > start)
-        code = _FIRST_CHORD + 2 * _SET_NUMBER[_chosen(sorted(played[is_sounding, 2].tolist()))]
+        code = FIRST_CHORD + 2 * _SET_NUMBER[_chosen(sorted(played[is_sounding, 2].tolist()))]
         codes[start : min(stop, int(played[is_sounding, 1].max()))] = code
         codes[start] = code + 1
     return codes

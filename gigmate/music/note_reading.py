@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigmate.music.band.song import Note
-from gigmate.music.note_codes import DRUM_KINDS, Played, read_note_code
-from gigmate.pitch import NUM_NOTE_CODES, NUM_PITCH_CLASSES
+from gigmate.pitch import DRUM_KINDS, NUM_NOTE_CODES, NUM_PITCH_CLASSES, Played, read_note_code
 
 _KEYS = dict(zip(DRUM_KINDS, (36, 38, 42, 46, 45, 49, 51, 54), strict=True))
 _HIT_S = 0.1

@@ -12,7 +12,7 @@ from gigmate.audio import write_wav
 from gigmate.codec.base import Codec
 from gigmate.generation.offline import generate
 from gigmate.generation.sampler import TopK
-from gigmate.model.streams import codes_of
+from gigmate.model.streams import codes_of, sounding_notes
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,9 @@ class StemSampler(L.Callback):
         frames = min(int(self.seconds * codec.spec.frame_rate), batch["codes"].shape[2])
         conditions = frame_conditions(batch).rows(slice(0, 1)).to(pl_module.device)
         streams = generate(pl_module.net, conditions, frames, TopK(), seed=step)
-        wave = codec.decode(codes_of(streams, pl_module.config).cpu())[0].numpy()
+        streams = streams.cpu()
+        notes = sounding_notes(streams, pl_module.config)
+        wave = codec.decode(codes_of(streams, pl_module.config), notes)[0].numpy()
         path = Path(trainer.default_root_dir) / "samples" / f"step-{step:08d}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_wav(path, wave, codec.spec.sample_rate)

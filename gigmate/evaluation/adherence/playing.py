@@ -7,16 +7,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gigmate.accompanist import Accompanist
+from gigmate.accompanist import Accompanist, instrument_ids
 from gigmate.codec.chunks import decode_song
 from gigmate.evaluation.adherence.pairs import Pair
 from gigmate.evaluation.metrics import Mono
 from gigmate.generation.offline import generate
 from gigmate.generation.sampler import Sampler, TopK
 from gigmate.model.conditions import FrameConditions
-from gigmate.model.streams import codes_of
 from gigmate.music.grid import BeatGrid
-from gigmate.music.instruments import INSTRUMENTS
 from gigmate.music.live_tracker import LiveTracker
 from gigmate.music.tracker import track_beats
 from gigmate.performance import CHORD_STRENGTH, hearing_gain
@@ -89,7 +87,7 @@ def _play_batch(player: Accompanist, pairs: Sequence[Pair], lookahead_s: float, 
         mix_power=torch.cat([player.hear(wave[None, None]) for wave in heard]),
         mix_present=torch.ones(len(pairs), dtype=torch.bool),
         beats=torch.from_numpy(np.stack([_beats(pair, style.beats, num_frames, lookahead, player) for pair in pairs])),
-        instrument=torch.tensor([INSTRUMENTS.index(pair.instrument) for pair in pairs]),
+        instrument=instrument_ids([pair.instrument for pair in pairs]),
         lookahead=torch.full((len(pairs),), lookahead),
     )
     device_type = player.model.heads.weight.device.type
@@ -105,8 +103,8 @@ def _play_batch(player: Accompanist, pairs: Sequence[Pair], lookahead_s: float, 
             warm_ups=[player.warm_up(pair.instrument) if style.warms_up else None for pair in pairs],
             audition=player.audition(conditions, num_frames, style.num_candidates if lookahead >= 0 else 1),
         )
-    codes = codes_of(streams, player.model.config)
-    waves = [decode_song(player.codec, row[None])[0].mean(dim=0).cpu().numpy() for row in codes]
+    rows = zip(streams.split(1), conditions.instrument.split(1), strict=True)
+    waves = [player.sound(row, instrument)[0].mean(dim=0).cpu().numpy() for row, instrument in rows]
     return [_fitted(wave, len(pairs[0].mix)) / np.float32(gain) for wave, gain in zip(waves, gains, strict=True)]
 
 
