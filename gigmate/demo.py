@@ -15,6 +15,7 @@ from gigmate.accompanist import Accompanist
 from gigmate.audio import Audio, read_audio, write_wav
 from gigmate.config.cli import guarded
 from gigmate.evaluation.picture import draw_spectrograms
+from gigmate.files.atomic import atomic_results
 from gigmate.music.band import compose, render_song
 from gigmate.music.instruments import INSTRUMENTS
 from gigmate.music.tracker import track_beats
@@ -41,10 +42,11 @@ def play(song_path: Path | None, instrument: str, runs_dir: Path) -> Path:
     out = fresh_folder(runs_dir / "demo" / ("practice" if song_path is None else song_path.stem))
     grid = track_beats(song.wave, song.sample_rate)
     played = Accompanist.load().accompany(song.wave, song.sample_rate, Take(instrument), grid=grid)
-    write_wav(out / "song.wav", song.wave, song.sample_rate)
-    save(played, {"song": str(song_path or f"practice band, seed {DEMO_SEED}"), **played.report}, out)
     panels = {"song": song.wave.mean(axis=0), f"stem ({instrument})": played.stem.mean(axis=0)}
-    draw_spectrograms(panels, song.sample_rate, out / "picture.png", grid=grid)
+    with atomic_results(out) as place:
+        write_wav(place / "song.wav", song.wave, song.sample_rate)
+        save(played, {"song": str(song_path or f"practice band, seed {DEMO_SEED}"), **played.report}, place)
+        draw_spectrograms(panels, song.sample_rate, place / "picture.png", grid=grid)
     return out
 
 

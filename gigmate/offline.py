@@ -17,7 +17,7 @@ from gigmate.config.registry import build
 from gigmate.continuation import continue_song
 from gigmate.device import resolve
 from gigmate.errors import GigmateError, InputError, UsageError, printable
-from gigmate.files.atomic import write_bytes
+from gigmate.files.atomic import atomic_results, write_bytes
 from gigmate.music.grid import BeatGrid
 from gigmate.music.tracker import track_beats
 from gigmate.performance import Performance, Take
@@ -124,9 +124,10 @@ def _play_one(player: Accompanist, take: Take, job: Job, cfg: DictConfig, ckpt: 
         else:
             played = _continue(player, take, song, grid, cfg, progress)
     report = {"song": job.song.name, "task": cfg.task, "ckpt": ckpt, "beats": _describe(grid), **played.report}
-    if cfg.task == "accompany" and played.notes is not None:
-        save_notes(played, take.instrument, grid, player.codec.spec.frame_rate, job.out)
-    save(played, report, job.out)
+    with atomic_results(job.out) as out:
+        if cfg.task == "accompany" and played.notes is not None:
+            save_notes(played, take.instrument, grid, player.codec.spec.frame_rate, out)
+        save(played, report, out)
     log.info(
         "%s to %s: %.1f s, %.1f times as fast as real time -> %s",
         take.instrument,
@@ -162,7 +163,7 @@ def find_grid(beats: str, song: Audio) -> BeatGrid | None:
 
 
 def save(played: Performance, report: dict[str, Any], out: Path) -> None:
-    """Write `stem.wav`, `mix.wav` and, last, `report.json`; each appears complete or not at all."""
+    """Write `stem.wav`, `mix.wav` and, last, `report.json`."""
     write_wav(out / "stem.wav", played.stem, played.sample_rate)
     write_wav(out / "mix.wav", played.mix, played.sample_rate)
     write_bytes(out / "report.json", json.dumps(report, indent=2).encode() + b"\n")

@@ -37,11 +37,11 @@ def sinusoids(hz: float, count: int, num_samples: int) -> Tensor:
     """The obvious sum, all partials at the level that untrained weights give."""
     time = torch.arange(num_samples, dtype=torch.float64) / RATE
     parts = [
-        torch.cos(2 * math.pi * k * hz * time + math.pi * k * (k - 1) / count)
+        torch.cos(2 * math.pi * k * hz * time + math.pi * k * (k - 1) / count) / k
         for k in range(1, count + 1)
         if k * hz < RATE / 2
     ]
-    return (math.exp(-6.0) * torch.stack(parts).sum(dim=0)).float()
+    return (math.exp(-3.0) * torch.stack(parts).sum(dim=0)).float()
 
 
 @pytest.mark.parametrize(("code", "pitches"), [(A1, [33]), (A2, [45]), (C_MAJOR, [36, 40, 43])])

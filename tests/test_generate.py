@@ -1,12 +1,14 @@
 """`generate.py` as a person uses it: good songs of any kind, and bad input in one line with its exit code."""
 
+import errno
 import io
 import json
+import os
 import pickle
 import shutil
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +162,37 @@ def test_a_disk_that_cannot_be_written_is_exit_5(run: Run, tmp_path: Path):
     (tmp_path / "out").write_text("a file where the folder should be")
     code, said, _ = run("input=song.wav", "out=out", "beats=none")
     assert (code, said.splitlines()[-1].startswith("error[GM-")) == (5, True), said
+
+
+@pytest.mark.parametrize("had_results", [False, True])
+def test_a_disk_that_fills_at_any_write_leaves_what_was_there(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, had_results: bool
+):
+    """The n-th flush to the disk fails, for every n until none is left to fail."""
+    write_wav(tmp_path / "song.wav", music(0.3, 24_000), 24_000)
+    call = ("input=song.wav", "out=out", "beats=none", "force=true", "sampler=greedy")
+    if had_results:
+        assert run(*call, "seed=7")[0] == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    flush, failures = os.fsync, 0
+    for n in range(1, 20):
+        calls = iter(range(1, 100))
+
+        def full(descriptor: int, n: int = n, calls: Iterator[int] = calls) -> None:
+            if next(calls) == n:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            flush(descriptor)
+
+        monkeypatch.setattr(os, "fsync", full)
+        code, said, _ = run(*call)
+        if code == 0:
+            break
+        failures += 1
+        assert (code, said.count("\n")) == (5, 1), said
+        if next(calls) <= 8:  # every file is flushed, and its folder: what comes after is the folder of them all
+            assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+            assert (tmp_path / "out").exists() == had_results
+    assert failures == 9
 
 
 class Canary:

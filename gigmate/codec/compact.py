@@ -127,9 +127,11 @@ class CompactCodec(nn.Module):
         return self.to_latent(hidden), following
 
     def windows(
-        self, latents: Tensor, past: tuple[Past, Past], notes: Tensor | None = None
-    ) -> tuple[Tensor, tuple[Past, Past]]:
-        """Quantized latents [B, T, D], note codes [B, T] -> windows [B, 2 T, W], and the decoder's next past."""
+        self, latents: Tensor, past: tuple[Past, Past], notes: NoteCodes | None = None
+    ) -> tuple[list[Tensor], tuple[Past, Past]]:
+        """Quantized latents [B, T, D], note codes [B, T] if known -> synthesis windows [B, 2 T, W] of the codes and of
+        the notes, to be added up, and the decoder's next past.
+        """
         hidden = self.from_latent(latents)
         if self.note is not None and notes is not None:
             hidden = hidden + self.note(torch.where(notes == UNKNOWN_NOTES, NUM_NOTE_CODES, notes))
@@ -149,8 +151,12 @@ class CompactCodec(nn.Module):
         latents, _ = self.latents(padded, self.encoder.silence(batch, self.device))
         return self.quantizer(latents, num_active)
 
-    def reconstruct(self, latents: Tensor, notes: Tensor | None = None) -> Wave:
-        """Quantized latents [B, T, D], note codes [B, T] if known -> wave [B, 1, T * hop].
+    def reconstruct(self, latents: Tensor, notes: NoteCodes | None = None) -> Wave:
+        """Quantized latents [B, T, D], note codes [B, T] if known -> wave [B, 1, T * hop]."""
+        return sum(self.reconstruct_parts(latents, notes), latents.new_zeros(()))
+
+    def reconstruct_parts(self, latents: Tensor, notes: NoteCodes | None = None) -> list[Wave]:
+        """As `reconstruct`: the wave of the codes and, if notes are read, that of the notes' partials.
 
         The last window's neighbours to the right don't exist: the last frame is held until the overlap is complete.
         """
@@ -159,11 +165,11 @@ class CompactCodec(nn.Module):
         latents = torch.cat([latents, latents[:, -1:].expand(-1, held, -1)], dim=1)
         if notes is not None:
             notes = torch.cat([notes, notes[:, -1:].expand(-1, held)], dim=1)
-        windows, _ = self.windows(latents, self.silence(batch), notes)
-        tail = windows.new_zeros(batch, self.synthesis.overlaps - 1, self.synthesis.half_hop)
-        blocks, _ = self.synthesis.overlap_add(windows, tail)
-        wave = blocks.flatten(1)[:, self.synthesis.latency_samples :]
-        return wave[:, None, : frames * self.config.hop]
+        parts, _ = self.windows(latents, self.silence(batch), notes)
+        tail = parts[0].new_zeros(batch, self.synthesis.overlaps - 1, self.synthesis.half_hop)
+        waves = [self.synthesis.overlap_add(windows, tail)[0].flatten(1) for windows in parts]
+        start = self.synthesis.latency_samples
+        return [wave[:, None, start : start + frames * self.config.hop] for wave in waves]
 
     @torch.no_grad()
     def encode(self, wave: Wave) -> Codes:

@@ -160,9 +160,11 @@ class Synthesis(nn.Module):
         """The past before the first frame: that of the blocks, and [B] how many windows were made."""
         return [*self.stack.silence(batch, device), torch.zeros(batch, dtype=torch.int64, device=device)]
 
-    def forward(self, x: Tensor, past: Past, notes: Tensor | None = None) -> tuple[Tensor, Past]:
-        """[B, T, D] and, if known, note codes [B, T] -> windows [B, 2 T, window_size] to be overlapped, and the next
-        past.
+    def forward(self, x: Tensor, past: Past, notes: Tensor | None = None) -> tuple[list[Tensor], Past]:
+        """[B, T, D] and, if known, note codes [B, T] -> windows [B, 2 T, window_size] to be added up and overlapped,
+        and the next past.
+
+        The first windows are those of the codes, the others, if there are any, those of the notes.
         """
         *before, clock = past
         x = self.split(x).unflatten(-1, (2, -1)).flatten(1, 2)
@@ -170,11 +172,11 @@ class Synthesis(nn.Module):
         x = self.norm(x)
         magnitude, phase = self.head(x).float().chunk(2, dim=-1)
         spectrum = torch.polar(magnitude.clamp(max=7.0).exp(), phase)
-        windows = torch.fft.irfft(spectrum, n=self.window_size) * self.window
+        parts = [torch.fft.irfft(spectrum, n=self.window_size) * self.window]
         if self.partials is not None and notes is not None:
             sung = self.partials(x, notes.repeat_interleave(2, dim=1), clock)
-            windows = windows + F.pad(sung, (self.half_hop, self.half_hop))
-        return windows, [*following, clock + x.shape[1]]
+            parts.append(F.pad(sung, (self.half_hop, self.half_hop)))
+        return parts, [*following, clock + x.shape[1]]
 
     def overlap_add(self, windows: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
         """Windows [B, J, window_size] and the unfinished tail [B, 3, half] -> blocks [B, J, half] and the next tail."""

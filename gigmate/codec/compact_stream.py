@@ -59,5 +59,5 @@ class CompactStream:
         latents = self.codec.quantizer.decode(codes.to(self.codec.device))
         notes = on_device(notes, self.codec.device)
         windows, self._decoder_past = self.codec.windows(latents, self._decoder_past, notes)
-        blocks, self._tail = self.codec.synthesis.overlap_add(windows, self._tail)
+        blocks, self._tail = self.codec.synthesis.overlap_add(torch.stack(windows).sum(dim=0), self._tail)
         return blocks.flatten(1)[:, None]

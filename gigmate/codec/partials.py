@@ -24,7 +24,8 @@ _NUM_PITCHES = HIGHEST_PITCH - LOWEST_PITCH + 1
 _NO_VOICE = -1
 _PARTS = 1 << 32  # of a cycle
 _HIDDEN = 128
-_SOFT, _LOUDEST = -6.0, 1.0  # natural logarithms of amplitudes: before training, and at most
+_LOUDEST = 1.0  # natural logarithm of an amplitude, at most
+_USUAL = -3.0  # that of a fundamental before training; other partials are softer as they are higher
 
 
 class Partials(nn.Module):
@@ -49,8 +50,8 @@ class Partials(nn.Module):
         self.widen = nn.Linear(dim, _HIDDEN)
         self.levels = nn.Linear(_HIDDEN, num_partials)
         nn.init.zeros_(self.levels.weight)
-        nn.init.constant_(self.levels.bias, _SOFT)
         number = torch.arange(1, num_partials + 1)
+        self.levels.bias.data = _USUAL - number.log()
         pitch = torch.tensor([pitch_of_place(place) for place in range(self.place.num_embeddings)])
         hz = 440 * 2 ** ((pitch.double() - 69) / 12)
         time_s = torch.arange(2 * step, dtype=torch.float64) / sample_rate

@@ -7,6 +7,7 @@ writer left can be told from what a living one is writing.
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -70,6 +71,30 @@ def write_bytes(path: Path | str, content: bytes) -> None:
     """
     with atomic_file(path) as file:
         file.write(content)
+
+
+@contextmanager
+def atomic_results(folder: Path) -> Iterator[Path]:
+    """A place to write files into that appear in `folder` together, in the order in which they were written, when the
+    block ends well; when it doesn't, `folder` is as it was.
+
+    Raises:
+        MachineError: see `atomic_file`.
+    """
+    is_new, staging = not folder.exists(), folder / f"results.tmp.{os.getpid()}"
+    try:
+        staging.mkdir(parents=True, exist_ok=True)
+        yield staging
+        for path in sorted(staging.iterdir(), key=lambda path: path.stat().st_mtime_ns):
+            os.replace(path, folder / path.name)
+        sync_folder(folder)
+    except OSError as error:
+        raise disk_error(error, folder) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if is_new:
+            with suppress(OSError):  # there is something in it, or nothing to remove
+                folder.rmdir()
 
 
 def _is_alive(pid: int) -> bool:

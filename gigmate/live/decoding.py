@@ -71,7 +71,7 @@ class BatchedDecoder:
         latents = codec.quantizer.decode(codes.to(codec.device)[:, :, None])
         past = (pasts[: self._num_decoder], pasts[self._num_decoder :])
         windows, following = codec.windows(latents, past, notes.to(codec.device)[:, None])
-        blocks, tail = codec.synthesis.overlap_add(windows, tail)
+        blocks, tail = codec.synthesis.overlap_add(torch.stack(windows).sum(dim=0), tail)
         for rows, after in zip(self._past, (*following[0], *following[1], tail), strict=True):
             rows.index_copy_(0, index, after)
         return blocks.flatten(1)[:, None]

@@ -16,6 +16,7 @@ from gigmate.training.schedules import warmup_cosine
 
 _WEIGHTS = {"mel": 1.0, "pitch": 0.5, "complex": 0.25, "commitment": 0.25}
 _FREE_OF_PHASE = ("mel", "pitch")
+_NOTED_WEIGHTS = {"noted_mel": 1.0, "noted_pitch": 0.5, "partials_mel": 0.5, "partials_pitch": 0.25}
 _MISPLACED_SHARE = 0.8  # of the windows with notes: spans of their codes are those of another moment
 _MAX_JITTER_FRAMES = 3
 
@@ -67,20 +68,35 @@ class CodecModule(L.LightningModule):
         latents = quantized.latents.to(wave.dtype)
         num_noted = round(self.noted_share * len(wave))
         latents, notes = prepare_noted(latents, notes, num_noted)
-        made = self.net.reconstruct(latents, notes)[:, 0, self.skip_samples : wave.shape[-1]].float()
+        parts = [
+            part[:, 0, self.skip_samples : wave.shape[-1]].float()
+            for part in self.net.reconstruct_parts(latents, notes)
+        ]
         true = wave[:, 0, self.skip_samples :].float()
         with torch.autocast(wave.device.type, enabled=False):
-            losses = self.loss(made[num_noted:], true[num_noted:])
-            noted = self.loss(made[:num_noted], true[:num_noted]) if num_noted else {}
+            losses = self.loss(parts[0][num_noted:], true[num_noted:])
+            if num_noted:
+                losses |= self._noted_losses(parts[0][:num_noted], parts[1][:num_noted], true[:num_noted])
         losses["commitment"] = quantized.commitment
         in_use = self.net.quantizer.follow(quantized) if self.training and not self.decoder_only else 1.0
-        plain = sum((w * losses[name] for name, w in _WEIGHTS.items()), wave.new_zeros(()))
-        losses |= {f"noted_{name}": noted[name] for name in _FREE_OF_PHASE if noted}
-        with_notes = sum(
-            (_WEIGHTS[name] * losses[f"noted_{name}"] for name in _FREE_OF_PHASE if noted), wave.new_zeros(())
+        plain, noted = (
+            sum((weight * losses[name] for name, weight in weights.items() if name in losses), wave.new_zeros(()))
+            for weights in (_WEIGHTS, _NOTED_WEIGHTS)
         )
-        losses["loss"] = (1 - self.noted_share) * plain + self.noted_share * with_notes
+        losses["loss"] = (1 - self.noted_share) * plain + self.noted_share * noted
         return losses, in_use
+
+    def _noted_losses(self, of_codes: Tensor, of_notes: Tensor, true: Tensor) -> dict[str, Tensor]:
+        """Of both parts together, and of the partials alone.
+
+        Levels learn from the latter only: under sound of random phase a partial costs more than it brings, and all of
+        them would fall silent before that sound has learned to leave them room.
+        """
+        both, alone = self.loss(of_codes + of_notes.detach(), true), self.loss(of_notes, true)
+        return {
+            **{f"noted_{name}": both[name] for name in _FREE_OF_PHASE},
+            **{f"partials_{name}": alone[name] for name in _FREE_OF_PHASE},
+        }
 
     def training_step(self, batch: AudioWindow, batch_idx: int) -> Tensor:
         """Windows -> loss."""
