@@ -2,8 +2,8 @@
 
 The real server with the weights that ship, clients on the same machine. One session is recorded: what its calls waited
 and took is in the record, what the client saw is in its outcome. Then the event loop's lateness over the last minute of
-no, 1 and 4 sessions, and how soon a client is refused by a full server. Model and codec are timed apart in this
-process, on the same weights.
+no, 1 and 4 sessions, and how soon a client is refused by a full server. Sessions are those of a client that asks for
+nothing: the beat is tracked. The codec is timed by itself in this process, on the same weights.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -33,6 +34,7 @@ from gigmate.live.load import play_all
 from gigmate.live.messages import Hello
 from gigmate.live.protocol import VERSION
 from gigmate.live.record import EVENTS
+from gigmate.pitch import NUM_NOTE_CODES
 
 CAPACITY, BUFFER_MS, FRAME_MS = 4, 60, 20.0
 LEARNT_S = 10.0
@@ -57,7 +59,7 @@ class Part:
     is_summed: bool = True
 
 
-def part(name: str, how: str, seconds: Sequence[float], *, is_summed: bool = True) -> Part:
+def part(name: str, how: str, seconds: Sequence[float] | NDArray[np.float64], *, is_summed: bool = True) -> Part:
     """Of measurements in seconds."""
     p50, p95, p99 = (1000 * float(np.percentile(seconds, share)) for share in _SHARES)
     return Part(name, how, (p50, p95, p99), is_summed)
@@ -79,22 +81,21 @@ def parts(outcome: Outcome, events: Sequence[dict[str, object]], codec_s: Sequen
     facts = next(event["facts"] for event in events if event["type"] == "open")
     assert isinstance(facts, dict)
     calls = [event for event in events if event["type"] == "call" and event["waited_s"] is not None]
-    steps_s, waits_s = ([float(str(call[name])) for call in calls] for name in ("step_s", "waited_s"))
+    steps_s, waits_s, hears_s = (
+        np.array([float(str(call[name])) for call in calls]) for name in ("step_s", "waited_s", "hear_s")
+    )
     slack_s, due_s = np.array(outcome.slack_s), np.array(outcome.starts) / RATE
     path_s = -outcome.plans[-1].lookahead_ms / 1000 - slack_s[due_s >= LEARNT_S]
     return [
         fixed("capture", "a frame, sent when its last sample is there", FRAME_MS),
         part("network", "pings of the client, both ways", outcome.rtt_s),
-        part("queue", "record: from a message to its call", waits_s),
+        part("queue", "record: from a message to its call, less beats", np.maximum(0.0, waits_s - hears_s)),
+        part("beats", "record: level and tracker, which looks anew each tenth frame", hears_s),
         part("codec", "a frame's decoding, by itself", codec_s),
-        part(
-            "model",
-            "record: the call, less the codec's median",
-            [max(0.0, step_s - float(np.median(codec_s))) for step_s in steps_s],
-        ),
+        part("model", "record: the call, less the codec's median", np.maximum(0.0, steps_s - np.median(codec_s))),
         fixed("codec's window", "samples that it looks ahead", 1000 * facts["latency_samples"] / facts["sample_rate"]),
         fixed("buffer", "as the client asks for", BUFFER_MS),
-        part("whole path without buffer", "lookahead less slack", path_s.tolist(), is_summed=False),
+        part("whole path without buffer", "lookahead less slack", path_s, is_summed=False),
     ]
 
 
@@ -122,8 +123,9 @@ def codec_times() -> list[float]:
     codec = Accompanist.load(None, device=Device(threads=1)).codec
     decoder, spec, times_s = slot_decoder(codec, 1), codec.spec, list[float]()
     for codes in torch.randint(spec.codebook_size, (_NUM_DECODED, 1, spec.num_codebooks)):
+        notes = torch.randint(NUM_NOTE_CODES, (1,))
         start_s = time.perf_counter()
-        decoder.decode([0], codes)
+        decoder.decode([0], codes, notes)
         times_s.append(time.perf_counter() - start_s)
     return times_s
 
@@ -146,10 +148,8 @@ async def refusals(url: str) -> list[float]:
 
 async def measure(server: LiveServer, seconds: float) -> tuple[Outcome, dict[int, float], list[float]]:
     """The recorded session, the loop's lateness p99 in seconds by number of sessions, and the refusals' times."""
-    song, bpm = practice_song(seconds)
-    hello = Hello(
-        version=VERSION, sample_rate=RATE, instrument="drums", buffer_ms=BUFFER_MS, beats="tempo", bpm=bpm, record=True
-    )
+    song, _ = practice_song(seconds)
+    hello = Hello(version=VERSION, sample_rate=RATE, instrument="drums", buffer_ms=BUFFER_MS, record=True)
 
     async def lag() -> float:
         return await asyncio.to_thread(server.figure, "loop_lag_p99_seconds")

@@ -109,8 +109,6 @@ class Networks:
             instrument="drums",
             lookahead_ms=lookahead_ms,
             buffer_ms=BUFFER_MS,
-            beats="tempo",
-            bpm=self._bpm,
         )
         async with NetworkProxy(self._port, PROFILES[network], seed=self._seed, own_port=self._own_port) as proxy:
             session = ClientSession(live_url(proxy.port), hello, self._song)

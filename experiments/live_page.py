@@ -163,6 +163,18 @@ def mean_row(results: Sequence[Result]) -> Row:
     } | {_column(*key): f"{np.mean([score[key] for score in scores]):.2f}" for key in scores[0]}
 
 
+def verdict(results: Sequence[Result]) -> str:
+    """Whether it held, in a line: no gap in any song, and beats that are those of the song rather than of any other."""
+    underruns = sum(result.underruns for result in results)
+    said, held = [f"{underruns} underruns"], [underruns == 0]
+    f1s = [[result.scores[name]["beat_f1"] for name in (PAGE, RANDOM)] for result in results if RANDOM in result.scores]
+    if f1s:
+        page, random = np.mean(f1s, axis=0)
+        said.append(f"beat F1 {page:.2f} beside {random:.2f} of other songs' drums")
+        held.append(page > random)
+    return f"{'Held' if all(held) else 'Failed'}: {', '.join(said)}."
+
+
 def _by_player(result: Result) -> dict[tuple[str, str], float]:
     return {(metric, player): result.scores[player][metric] for metric in _METRICS for player in result.scores}
 
@@ -182,7 +194,7 @@ def _run(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     about = {"seconds": args.seconds, "machine": machine(), "songs": [asdict(result) for result in results]}
     write_bytes(args.out / "page.json", json.dumps(about, indent=1).encode())
-    text = f"{markdown([*map(row, results), mean_row(results)])}\n{facts}\n"
+    text = f"{markdown([*map(row, results), mean_row(results)])}\n{verdict(results)}\n\n{facts}\n"
     write_bytes(args.out / "page.md", text.encode())
     sys.stdout.write(text)
 

@@ -1,5 +1,6 @@
 """As many sessions are let in as steps of their batch leave room for."""
 
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -8,6 +9,7 @@ from live_echo_worker import FACTS
 from numpy.typing import NDArray
 
 from gigmate.live.admission import SHARE, sessions_held
+from gigmate.live.beats import TempoBeats
 from gigmate.live.frames import FrameRequest, SlotSettings
 
 FRAME_S = FACTS.hop / FACTS.sample_rate
@@ -45,13 +47,39 @@ class Machine:
         raise AssertionError
 
 
+class Ear(TempoBeats):
+    """Beats that take `beats_s` of a machine's time in each frame on the average, all of it in the tenth."""
+
+    def __init__(self, machine: Machine, beats_s: float) -> None:
+        super().__init__()
+        self._machine, self._beats_s = machine, beats_s
+
+    def push(self, wave: NDArray[np.float32], frame_index: int) -> None:
+        assert wave.shape == (FACTS.hop,)
+        self._machine.now_s += 10 * self._beats_s * (frame_index % 10 == 9)
+
+
 @pytest.mark.parametrize(
     ("alone", "more", "held"),
-    [(0.25, 0.1, FACTS.capacity), (0.4, 0.11, 2), (0.59, 0.1, 1), (0.61, 0.0, 1), (9.0, 9.0, 1)],
+    [(0.25, 0.1, FACTS.capacity), (0.45, 0.15, 2), (0.69, 0.1, 1), (0.71, 0.0, 1), (9.0, 9.0, 1)],
 )
 def test_the_largest_batch_that_leaves_room_is_taken(alone: float, more: float, held: int) -> None:
     """In shares of a frame; a step that was held up doesn't count, and one session is always let in."""
-    assert SHARE == 0.6
+    assert SHARE == 0.7
     machine = Machine(alone * FRAME_S, more * FRAME_S)
-    assert sessions_held(machine, lambda: machine.now_s) == held
+    assert sessions_held(machine, Ear(machine, 0.0), lambda: machine.now_s) == held
     assert machine.opened == set()
+
+
+@pytest.mark.parametrize(("beats", "held"), [(0.0, 3), (0.01, 3), (0.05, 2), (0.2, 1), (1.0, 1)])
+def test_beats_are_tracked_for_one_session_after_the_other(beats: float, held: int) -> None:
+    """Steps of .3, .45, .6 and .75 of a frame: what beats take is added for each session."""
+    machine = Machine(0.3 * FRAME_S, 0.15 * FRAME_S)
+    assert sessions_held(machine, Ear(machine, beats * FRAME_S), lambda: machine.now_s) == held
+
+
+def test_the_tracker_counts_if_nobody_says_what_beats_there_are() -> None:
+    """Steps that leave .01 of a frame: room for all, but not for what four trackers really take."""
+    machine = Machine(0.69 * FRAME_S, 0.0)
+    assert sessions_held(machine, Ear(machine, 0.0), lambda: machine.now_s) == FACTS.capacity
+    assert sessions_held(machine, clock=lambda: machine.now_s + time.thread_time()) < FACTS.capacity

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from gigmate.live.beats import TICKS_PER_BEAT, BeatSource, ClockBeats, TapBeats, TempoBeats, TrackerBeats, beat_source
+from gigmate.live.beat_source import BeatSource
+from gigmate.live.beats import TempoBeats, TrackerBeats, beat_source
+from gigmate.live.counted_beats import TICKS_PER_BEAT, ClockBeats, TapBeats
 from gigmate.music.beat_line import BeatLine, GlidingBeat
 from gigmate.music.grid import BeatGrid
 
@@ -225,13 +227,63 @@ def test_tracked_beats_are_on_the_sample_clock_whatever_frame_comes_first():
     beats_s = np.arange(0.31, 14.0, 0.5)
     wave = clicks(beats_s, 12.0)
     for first in (0, 50):
-        source = TrackerBeats(CODEC_RATE)
+        source = TrackerBeats(RATE, CODEC_RATE)
         for frame in range(first, len(wave) // HOP):
             source.push(wave[frame * HOP : (frame + 1) * HOP], frame)
         assert off_by(source, 12.0, 12.31, 0.5) < 0.02
         assert source.confidence > 0.2
     with pytest.raises(ValueError, match="already"):
         source.push(wave[:HOP], 10)
+
+
+def heard(seconds: float, beats_s: np.ndarray) -> TrackerBeats:
+    """A tracker that has heard clicks."""
+    source, wave = TrackerBeats(RATE, CODEC_RATE), clicks(beats_s, seconds)
+    for frame in range(len(wave) // HOP):
+        source.push(wave[frame * HOP : (frame + 1) * HOP], frame)
+    return source
+
+
+@pytest.mark.parametrize("wrong_s", [0.25, 0.1])
+def test_taps_at_the_true_beat_while_listening_bring_the_grid_to_them(wrong_s: float) -> None:
+    """What is heard is off the beat, as a part that plays on offbeats is; taps win at once, and for good."""
+    source = heard(8.0, np.arange(wrong_s, 8.0, 0.5))
+    assert source.name == "tracker"
+    assert off_by(source, 8.0, 8.0, 0.5) > 0.08
+    source.tap(8 * RATE)
+    assert source.name == "tracker"
+    assert off_by(source, 8.2, 8.0, 0.5) > 0.08
+    source.tap(round(8.5 * RATE))
+    assert (source.name, source.confidence) == ("tap", pytest.approx(0.25))
+    assert off_by(source, 9.6, 10.0, 0.5) < 0.001
+    off_beat = clicks(np.arange(wrong_s, 4.0, 0.5), 4.0)
+    for frame in range(len(off_beat) // HOP):  # it goes on
+        source.push(off_beat[frame * HOP : (frame + 1) * HOP], 8 * CODEC_RATE // HOP + frame)
+    grid = source.grid(12.0)
+    assert grid is not None
+    assert off_by(source, 12.0, 13.0, 0.5) < 0.001
+    assert float(grid.bar_phase(8.0)) % 1 == pytest.approx(0.0, abs=1e-6)  # the first tap opened a bar
+
+
+def test_a_tap_by_itself_and_taps_far_apart_leave_the_listener_alone() -> None:
+    source, same = (heard(6.0, np.arange(0.31, 6.0, 0.5)) for _ in range(2))
+    for at_s in (1.0, 1.05, 5.0):
+        source.tap(round(at_s * RATE))
+    assert source.name == "tracker"
+    grid, other = source.grid(6.0), same.grid(6.0)
+    assert grid is not None
+    assert other is not None
+    np.testing.assert_array_equal(grid.beat_times_s, other.beat_times_s)
+
+
+def test_what_was_tapped_while_listening_can_be_nudged() -> None:
+    source = heard(4.0, np.arange(0.31, 4.0, 0.5))
+    source.nudge(0.3)  # of what was heard: the taps know nothing of it
+    for beat in range(3):
+        source.tap(round((4.0 + 0.5 * beat) * RATE))
+    source.nudge(0.2)
+    source.tap(round(5.5 * RATE))
+    assert off_by(source, 8.0, 8.0 + 0.2 * 0.5, 0.5) < 0.001
 
 
 def test_sources_are_had_by_name_and_pass_by_what_is_not_theirs():

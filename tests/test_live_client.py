@@ -18,7 +18,7 @@ from gigmate.live.client import main
 from gigmate.live.client_outcome import Outcome, SongClock
 from gigmate.live.client_session import ClientSession
 from gigmate.live.load import play_all, table
-from gigmate.live.messages import Goodbye, Hello, Ping, Pong, Welcome
+from gigmate.live.messages import Goodbye, Hello, Ping, Pong, Stats, Welcome
 from gigmate.live.network_proxy import NetworkProxy
 from gigmate.live.protocol import MIX, PCM16, STEM, Audio, decode_audio, encode_audio, encode_text, parse_client_text
 
@@ -28,7 +28,7 @@ HELLO = Hello(version=1, sample_rate=RATE, instrument="drums")
 SONG = np.sin(np.arange(RATE) / 9).astype(np.float32) * 0.5
 WELCOME = Welcome(
     version=1,
-    session=1,
+    session=7,
     resume="token",
     sample_rate=RATE,
     codec_rate=24_000,
@@ -44,6 +44,7 @@ async def echo_early(socket: ServerConnection) -> None:
     """Welcomes, and sends every block back as the stem of 400 ms later; says goodbye when the client does."""
     assert isinstance(parse_client_text(str(await socket.recv())), Hello)
     await socket.send(encode_text(WELCOME))
+    await socket.send(encode_text(Stats(step_p50_ms=6.0, staleness_ms=240.0)))
     async for message in socket:
         if isinstance(message, bytes):
             mix = decode_audio(message, MIX)
@@ -142,6 +143,10 @@ def test_the_stem_lies_where_its_indices_say() -> None:
     assert figures.seconds == pytest.approx(1.0)
     assert figures.rtt_p50_ms > 0
     assert figures.lookahead_ms == -200
+    assert (figures.step_p50_ms, figures.staleness_ms) == (6, 240)
+    title, line = table([outcome]).splitlines()[:2]
+    assert title.endswith("staleness ms  closed")
+    assert line.split()[-3:] == ["240", "1000", "goodbye"]
 
 
 def test_late_stem_is_counted_and_not_played() -> None:
@@ -242,6 +247,28 @@ def test_the_command_writes_aligned_files_and_figures(tmp_path: Path, capsys: py
     waves = {name: soundfile.read(tmp_path / "out" / f"{name}.wav")[0] for name in ("mix", "stem", "both")}
     np.testing.assert_allclose(waves["mix"], SONG, atol=1e-4)
     np.testing.assert_allclose(waves["both"], np.clip(waves["mix"] + waves["stem"], -1, 1), atol=1e-4)
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_a_record_is_asked_for_and_its_name_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], is_recorded: bool
+) -> None:
+    soundfile.write(tmp_path / "song.wav", SONG[: RATE // 5], RATE)
+    asked: list[bool] = []
+
+    async def note(socket: ServerConnection) -> None:
+        hello = parse_client_text(str(await socket.recv()))
+        assert isinstance(hello, Hello)
+        asked.append(hello.record)
+        await socket.send(encode_text(WELCOME))
+        async for message in socket:
+            if isinstance(message, str) and isinstance(parse_client_text(message), Goodbye):
+                await socket.close(1000)
+
+    arguments = [str(tmp_path / "song.wav"), *["--record"] * is_recorded]
+    assert against(note, lambda url: asyncio.to_thread(main, [url, *arguments])) == 0
+    assert asked == [is_recorded]
+    assert ("session-0007-" in capsys.readouterr().out) == is_recorded
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

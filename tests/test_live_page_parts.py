@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from experiments.live_page import PAGE, RANDOM, Result, verdict
+
 REPO = Path(__file__).parent.parent
 WEB = REPO / "gigmate" / "live" / "web"
 
@@ -32,3 +34,22 @@ def test_every_field_of_the_page_has_a_label() -> None:
         for at in [i for i in range(len(html)) if html.startswith(tag, i)]:
             before = html[:at]
             assert before.rfind("<label") > before.rfind("</label>"), html[at : at + 60]
+
+
+def taken(underruns: int, page: float, random: float | None) -> Result:
+    f1s = {PAGE: page} | ({} if random is None else {RANDOM: random})
+    scores = {name: {"beat_f1": f1} for name, f1 in f1s.items()}
+    return Result("song", 60.0, underruns, 1.0, 1, 0, -200.0, "ahead", 0.0, scores)
+
+
+@pytest.mark.parametrize(
+    ("underruns", "page", "random", "held"),
+    [(0, 0.6, 0.5, True), (0, 0.5, 0.5, False), (1, 0.6, 0.5, False), (0, 0.1, None, True), (1, 0.9, None, False)],
+)
+def test_gaps_and_beats_of_any_song_are_a_failure(
+    underruns: int, page: float, random: float | None, held: bool
+) -> None:
+    said = verdict([taken(0, page, random), taken(underruns, page, random)])
+    assert said.startswith("Held: " if held else "Failed: ")
+    assert f"{underruns} underruns" in said
+    assert ("beat F1" in said) == (random is not None)

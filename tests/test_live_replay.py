@@ -96,6 +96,7 @@ def record(player: Accompanist, folder: Path, settings: SessionSettings, seconds
         (0.3, lambda: session.turn({"temperature": 0.7, "instrument": "bass", "is_laid_out": True})),
         (0.4, lambda: session.turn({"is_laid_out": False, "is_solo": True, "density": -0.5})),
         (0.45, lambda: session.tap(1000)),
+        (0.47, lambda: session.tap(11_000)),
         (0.5, lambda: session.turn({"is_solo": False, "lookahead_ms": -300.0})),
         (0.6, lambda: session.nudge(0.2)),
         (0.8, lambda: session.skip(9)),

@@ -20,8 +20,14 @@ from server_fakes import HEADER, STEM, RunningServer, audio, form, hello, song_b
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from gigmate.audio import read_audio
+from experiments.live_server import RATE, practice_song
+from gigmate.accompanist import Accompanist
+from gigmate.audio import read_audio, write_wav
+from gigmate.live import client
 from gigmate.live.admission import MOST
+from gigmate.live.engine import Engine
+from gigmate.live.record import EVENTS
+from gigmate.live.replay import replay
 
 AFTER_GAP, MOST_S = 2, 10.0
 pytestmark = pytest.mark.slow
@@ -159,6 +165,25 @@ def test_a_session_is_played_with(server: RunningServer, report: Report) -> None
     lag = re.search(r"^gigmate_loop_lag_p99_seconds (\S+)$", text, re.MULTILINE)
     assert lag is not None
     report("p1_loop_lag_p99", round(1e3 * float(lag[1]), 1), "ms with a session of the real engine")
+
+
+def test_a_clients_session_is_recorded_and_played_again_token_for_token(
+    server: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], report: Report
+) -> None:
+    """With the tracker, and as far ahead as the path needs: what is chosen while it plays is in the record."""
+    write_wav(tmp_path / "song.wav", practice_song(5.0)[0][None], RATE)
+    assert client.main([server.live_url, str(tmp_path / "song.wav"), "--record", "--seed", "3", "--json"]) == 0
+    (figures,) = json.loads(capsys.readouterr().out)
+    (folder,) = (server.folder / "runs" / "live").glob(f"session-{figures['session']:04d}-*")
+    outcome = replay(folder, Engine(Accompanist.load(None), 1))
+    report("p16_client_replayed_calls", outcome.num_calls, "equal, of 5 s over a socket")
+    assert str(outcome).startswith("equal: ")
+    assert (outcome.num_shared, figures["staleness_ms"] > 0) == (0, True)
+    events = [json.loads(line) for line in (folder / EVENTS).read_text().splitlines()]
+    calls = [event for event in events if event["type"] == "call"]
+    assert outcome.num_calls == len(calls) > 50  # on a busy machine frames are left out
+    assert max(call["hear_s"] for call in calls) > 0
+    assert all(call["waited_s"] is None or call["hear_s"] <= call["waited_s"] + 1e-3 for call in calls)
 
 
 def test_a_killed_worker_comes_back(server: RunningServer, report: Report) -> None:

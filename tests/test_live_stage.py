@@ -245,6 +245,20 @@ def test_beats_pings_and_figures_are_told() -> None:
     assert house.texts(1, "beat")[-1]["sample_index"] % 12_000 == pytest.approx(3000, abs=100)
 
 
+def test_who_taps_while_the_band_listens_is_told_the_taps_beat() -> None:
+    house = House()
+    house.open(1)
+    house.turn(3)
+    house.play(1, frames=30)
+    assert house.texts(1, "beat") == [], "a tone has no beat"
+    for sample_index in (2_400, 14_400):
+        house.host.receive(1, encode_text(Tap(sample_index=sample_index)))
+    house.play(1, frames=60)
+    beats = house.texts(1, "beat")
+    assert [(beat["sample_index"], beat["beat_in_bar"]) for beat in beats] == [(26_400, 2), (38_400, 3), (50_400, 0)]
+    assert {(beat["source"], round(beat["bpm"])) for beat in beats} == {("tap", 120)}
+
+
 def test_a_client_that_comes_back_is_welcomed_and_goes_on() -> None:
     house = House()
     house.open(1)

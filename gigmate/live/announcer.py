@@ -56,7 +56,7 @@ class Announcer:
             beats_per_bar=grid.beats_per_bar,
             beat_in_bar=in_bar,
             confidence=session.beats.confidence,
-            source=session.settings.beats,
+            source=session.beats.name,
         )
 
     def _stats(self, num_sessions: int) -> Stats:

@@ -4,8 +4,9 @@
     python -m gigmate.live.client ws://127.0.0.1:8765/v1/live song.wav --sessions 20 --seconds 60 --json
 
 `out` gets mix.wav (the song as it was sent), stem.wav (what was in time, silence where it wasn't) and both.wav, aligned
-to the sample. With more than one session it is a load generator: they start a moment apart, send at an even pace
-whatever comes back, and are shown together.
+to the sample. `--record` has the server keep what `python -m gigmate.live.replay` plays again. With more than one
+session it is a load generator: they start a moment apart, send at an even pace whatever comes back, and are shown
+together.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from gigmate.live.messages import RATES, Hello
 from gigmate.live.protocol import VERSION, ProtocolError, encode_text, parse_client_text
 
 _USUAL_RATE = 48_000
+_RECORDS = "live/ of its runs folder"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,9 +50,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    told = json.dumps([asdict(outcome.figures()) for outcome in outcomes]) if arguments.json else table(outcomes)
-    sys.stdout.write(told + "\n")
+    sys.stdout.write(_told(arguments, outcomes) + "\n")
     return 0 if all(outcome.close_code == 1000 for outcome in outcomes) else 5
+
+
+def _told(arguments: argparse.Namespace, outcomes: Sequence[Outcome]) -> str:
+    figures = [outcome.figures() for outcome in outcomes]
+    if arguments.json:
+        return json.dumps([asdict(one) for one in figures])
+    records = ", ".join(f"session-{one.session:04d}-*" for one in figures if one.session)
+    told = f"\nrecorded by the server as {records} in {_RECORDS}" if arguments.record and records else ""
+    return table(outcomes) + told
 
 
 def _judge(arguments: argparse.Namespace) -> None:
@@ -71,6 +81,7 @@ def _hello(arguments: argparse.Namespace, rate: int) -> Hello:
         bpm=arguments.bpm,
         buffer_ms=arguments.buffer_ms,
         guidance=arguments.guidance,
+        record=arguments.record,
     )
     try:
         parse_client_text(encode_text(hello))
@@ -110,6 +121,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bpm", type=float, help="tempo, the first beat at the start; left out: a tracker listens")
     parser.add_argument("--buffer-ms", type=float, default=60.0, help="that the player needs, for the server's plan")
     parser.add_argument("--guidance", type=float, default=2.0)
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help=f"the server keeps each session's record in {_RECORDS} (GIGMATE_RUNS, or runs where it was started): "
+        "a folder for `python -m gigmate.live.replay FOLDER`",
+    )
     parser.add_argument("--token", help="of the server, if it wants one")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     return parser

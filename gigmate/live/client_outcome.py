@@ -28,12 +28,14 @@ class Figures:
         rtt_p95_ms: its 95th percentile.
         step_p50_ms: what the server says of its steps.
         step_p95_ms: likewise.
+        staleness_ms: likewise, of how old the newest of the song is that a stem sample was made from.
         lookahead_ms: by the last plan.
         mode: likewise.
         plans: how many plans there were.
         resumes: how often the connection was cut and the session went on.
         close_code: with which the socket closed; an HTTP status if it never opened.
         reason: likewise.
+        session: the server's number for it, by which its record is found; 0 if there was no welcome.
     """
 
     seconds: float
@@ -47,12 +49,14 @@ class Figures:
     rtt_p95_ms: float
     step_p50_ms: float
     step_p95_ms: float
+    staleness_ms: float
     lookahead_ms: float
     mode: str
     plans: int
     resumes: int
     close_code: int
     reason: str
+    session: int
 
 
 @dataclass
@@ -110,12 +114,14 @@ class Outcome:
             rtt_p95_ms=_percentile_ms(self.rtt_s, 95),
             step_p50_ms=self.stats.step_p50_ms or 0.0,
             step_p95_ms=self.stats.step_p95_ms or 0.0,
+            staleness_ms=self.stats.staleness_ms or 0.0,
             lookahead_ms=self.plans[-1].lookahead_ms if self.plans else 0.0,
             mode=self.plans[-1].mode if self.plans else "",
             plans=len(self.plans),
             resumes=self.num_resumes,
             close_code=self.close_code,
             reason=self.reason,
+            session=next((plan.session for plan in self.plans if isinstance(plan, Welcome)), 0),
         )
 
 

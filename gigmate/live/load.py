@@ -43,14 +43,16 @@ async def play_all(
 def table(outcomes: Sequence[Outcome]) -> str:
     """A line for each session."""
     lines = [
-        "session  in time  late ms  underruns  slack p50/p05 ms  rtt p50/p95 ms  step p50/p95 ms  lookahead ms  closed"
+        "session  in time  late ms  underruns  slack p50/p05 ms  rtt p50/p95 ms  step p50/p95 ms  lookahead ms"
+        "  staleness ms  closed"
     ]
     for number, outcome in enumerate(outcomes):
         f = outcome.figures()
         lines.append(
             f"{number:7d}  {100 * f.in_time:6.2f}%  {f.late_ms:7.0f}  {f.underruns:9d}"
             f"  {f.slack_p50_ms:8.0f} /{f.slack_p05_ms:6.0f}  {f.rtt_p50_ms:7.1f} /{f.rtt_p95_ms:5.1f}"
-            f"  {f.step_p50_ms:8.1f} /{f.step_p95_ms:5.1f}  {f.lookahead_ms:12.0f}  {f.close_code} {f.reason}"
+            f"  {f.step_p50_ms:8.1f} /{f.step_p95_ms:5.1f}  {f.lookahead_ms:12.0f}"
+            f"  {f.staleness_ms:12.0f}  {f.close_code} {f.reason}"
         )
     shares = [outcome.figures().late_share for outcome in outcomes]
     late = "  ".join(f"{ms} ms: {100 * np.mean([share[ms] for share in shares]):.2f}%" for ms in shares[0])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigmate.live.assembly import Intake, IntakeCounts, MixFrames
-from gigmate.live.beats import BeatSource
+from gigmate.live.beat_source import BeatSource
 from gigmate.live.clock import FrameClock
 from gigmate.live.gain import AutoGain
 from gigmate.live.record import SessionRecord

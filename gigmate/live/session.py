@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigmate.live.assembly import IntakeCounts
-from gigmate.live.beats import BeatSource
+from gigmate.live.beat_source import BeatSource
 from gigmate.live.calls import Calls
 from gigmate.live.clock import FrameClock
 from gigmate.live.frames import EngineFacts, FrameRequest, SlotSettings
@@ -70,6 +70,7 @@ class LiveSession:
         self._reviewed_s = clock()
         self._num_silent_calls = 0
         self._came_s: float | None = None
+        self._hear_s = 0.0
         self.num_dropped = self.num_faults = 0
         self.power_out = 0.0
         self._out: list[StemAudio] = []
@@ -183,11 +184,14 @@ class LiveSession:
         calls = self.calls
         if not calls.num_owed or not calls.may_make(self._clock()):
             return None
+        start_s = self._clock()
         mix, self._came_s = self._mix.hear(calls.heard + 1)
+        beats = self._mix.beat_features(calls.next_frame + self.facts.max_delay, self.facts.beat_features)
+        self._hear_s = self._clock() - start_s
         self._num_silent_calls = self._num_silent_calls + 1 if self.settings.is_laid_out else 0
         return FrameRequest(
             mix=mix,
-            beats=self._mix.beat_features(calls.next_frame + self.facts.max_delay, self.facts.beat_features),
+            beats=beats,
             lookahead_frames=self.schedule.lookahead_frames,
             is_laid_out=self.settings.is_laid_out,
             hears_mix=not self.settings.is_solo,
@@ -209,7 +213,12 @@ class LiveSession:
         self.meter.stepped(step_s, since_mix_s, now_s)
         told = None if codes is None else codes.tolist()
         waited_s = None if since_mix_s is None else round(max(0.0, since_mix_s - step_s), 5)
-        latencies = {"t": round(now_s, 4), "step_s": round(step_s, 5), "waited_s": waited_s}
+        latencies = {
+            "t": round(now_s, 4),
+            "step_s": round(step_s, 5),
+            "waited_s": waited_s,
+            "hear_s": round(self._hear_s, 5),  # a part of waiting: level and beats, which need no engine
+        }
         self._note("call", frame=frame, codes=told, rows=num_rows, **latencies)
         if wave is not None:
             self._play(frame, wave, now_s)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from gigmate.live.beats import BeatSource, SourceName, beat_source
+from gigmate.live.beat_source import BeatSource, SourceName
+from gigmate.live.beats import beat_source
 from gigmate.live.frames import SlotSettings
 from gigmate.live.messages import Control, Hello
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gigmate.live.beats import BeatSource
+from gigmate.live.beat_source import BeatSource
 from gigmate.live.frames import FrameEngine, SlotSettings
 from gigmate.live.protocol import ProtocolError
 from gigmate.live.record import SessionRecord

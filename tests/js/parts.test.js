@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { chirp, find } from "../../gigmate/live/web/chirp.js";
+import { figuresOf } from "../../gigmate/live/web/figures.js";
 import { encodeText, parseServerText, ProtocolError } from "../../gigmate/live/web/protocol.js";
 import { StemRing } from "../../gigmate/live/web/stem-ring.js";
 import { TapTempo } from "../../gigmate/live/web/tap.js";
@@ -15,6 +16,17 @@ test("text leaves out what isn't there, and strange text is refused", () => {
   assert.equal(encodeText("nudge", { beats: 0.5, x: null, y: undefined }), '{"type":"nudge","beats":0.5}');
   assert.equal(parseServerText('{"type":"pong","id":1}').id, 1);
   for (const text of ["", "[]", "null", '{"type":"hello"}', "{"]) assert.throws(() => parseServerText(text), ProtocolError);
+});
+
+test("the page says where the beat comes from, from message to message", () => {
+  const band = { state: "playing", sampleRate: 48000, inTime: null, rttMs: null };
+  band.block = { numUnderruns: 0, numLate: 0, ahead: 0 };
+  const shown = () => Object.fromEntries(figuresOf(band))["The beat comes from"];
+  assert.equal(shown(), "–");
+  for (const [source, words] of [["tracker", "listening"], ["tap", "your taps"], ["other", "–"]]) {
+    band.beat = { source, confidence: 0.5 };
+    assert.equal(shown(), words);
+  }
 });
 
 test("a sample is played at its index, whatever the order and the size of the messages", () => {

@@ -1,5 +1,7 @@
 // What is known of the session, in plain words: figures and the lamps of the beat.
 
+const BEAT_SOURCES = { tracker: "listening", tap: "your taps", clock: "a MIDI clock", tempo: "the tempo" };
+
 /** The figures to show: [name, value] each. */
 export function figuresOf(band) {
   const ms = (value) => (value == null || band.state !== "playing" ? "–" : `${Math.round(value)} ms`);
@@ -14,6 +16,7 @@ export function figuresOf(band) {
     ["Round trip", ms(band.rttMs)],
     ["Server needs for 20 ms", stats?.step_p50_ms == null ? "–" : `${stats.step_p50_ms.toFixed(1)} ms`],
     ["Sound output takes", ms(context && 1000 * ((context.outputLatency ?? 0) + (context.baseLatency ?? 0)))],
+    ["The beat comes from", BEAT_SOURCES[beat?.source] ?? "–"],
     ["Sure of the beat", beat ? `${Math.round(100 * beat.confidence)} %` : "–"],
     ["Sessions on the server", stats ? String(stats.sessions) : "–"],
   ];
