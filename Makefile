@@ -8,7 +8,7 @@ INSTRUMENT ?= drums
 # Spinning OpenMP threads on a busy machine make every step several times slower.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help setup setup-dev demo serve test test-all check format lock train-smoke weights-codec weights-lm bench bench-quick bench-peers bench-onnx bench-guard clean
+.PHONY: help setup setup-dev demo serve test test-all check format lock train-smoke bench bench-quick bench-peers bench-onnx bench-librosa bench-guard clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -65,12 +65,13 @@ train-smoke: .venv/core ## prepare a few practice songs and train some steps
 
 BENCH_PARTS := decode variants parts quality startup growth preparation training
 
-bench: .venv/core ## every figure of experiments/004_speed (half an hour, on a quiet machine)
+bench: .venv/dev ## every figure of experiments/004_speed (half an hour, on a quiet machine)
 	for part in $(BENCH_PARTS) length; do $(BIN)/python -m experiments.speed.$$part || exit; done
 	$(BIN)/python -m experiments.speed.decode --threads 2
 	$(BIN)/python -m experiments.bench
+	$(BIN)/python -m experiments.bench --threads 2
 
-bench-quick: .venv/core ## the same without the hour-long song and two threads (a quarter of an hour)
+bench-quick: .venv/dev ## the same without the hour-long song and two threads (a quarter of an hour)
 	for part in $(BENCH_PARTS) "length --longest 600"; do $(BIN)/python -m experiments.speed.$$part || exit; done
 	$(BIN)/python -m experiments.bench
 

@@ -6,15 +6,17 @@ today into experiments/004_speed/guard.json; without it they are held against th
 
 import argparse
 import json
+import statistics
 import sys
 
 import torch
 
+from experiments.speed.figures import Cells, Figure, shown
 from experiments.speed.own import model_of, player
 from experiments.speed.peers import Shape
 from experiments.speed.report import FOLDER, write
 from experiments.speed.rounds import ratio, take_turns
-from gigmate.evaluation.tables import Row, markdown
+from gigmate.evaluation.tables import markdown
 
 _FLOOR, _WINDOW = 0.8, 512
 _CASES = (
@@ -34,7 +36,7 @@ def ratios() -> dict[str, float]:
         times = take_turns(steps, rounds=7, steps=40)
         name = f"{shape.name}, {shape.batch} row{'s' * (shape.batch > 1)}{', guided' * shape.is_guided}"
         for weights in ("float32", "int8"):
-            found[f"{name}: {weights}"] = round(ratio(times["None"], times[weights])[0], 3)
+            found[f"{name}: {weights}"] = round(statistics.median(ratio(times["None"], times[weights])), 3)
     return found
 
 
@@ -46,11 +48,12 @@ def main() -> int:
     torch.set_num_threads(1)
     path, found = FOLDER / "guard.json", ratios()
     known = found if given.keep else {row["case"]: float(row["ratio"]) for row in json.loads(path.read_text())["rows"]}
-    rows: list[Row] = [{"case": name, "ratio": f"{value:.3f}"} for name, value in found.items()]
+    rows: list[Cells] = [{"case": name, "ratio": Figure(value, ".3f")} for name, value in found.items()]
+    kept: list[Cells] = [{**row, "kept": Figure(known.get(str(row["case"]), 0.0), ".3f")} for row in rows]
     lost = [name for name, value in known.items() if found.get(name, 0.0) < _FLOOR * value]
     if given.keep:
         write("guard", rows, threads=1, window=_WINDOW)
-    sys.stdout.write(markdown([{**row, "kept": f"{known.get(row['case'], 0.0):.3f}"} for row in rows]))
+    sys.stdout.write(markdown(shown(kept)))
     for name in lost:
         sys.stdout.write(
             f"{name} is {found.get(name, 0.0):.2f} times as fast as the plain model, was {known[name]:.2f}\n"

@@ -6,16 +6,14 @@ out, memory at its peak. Both should be linear: an hour holds an hour's samples.
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
+from experiments.speed.figures import Cells, Figure
+from experiments.speed.process import alone, peak_mib
 from experiments.speed.report import FOLDER, write
-from gigmate.evaluation.tables import Row, markdown
 
 _LENGTHS_S, _LOOP_S, _SEED, _RATE = (10, 60, 600, 3600), 30.0, 4_000_001, 24_000
 
@@ -37,18 +35,7 @@ def play(seconds: int) -> dict[str, float]:
     start = time.perf_counter()
     player.accompany(song, _RATE, Take(guidance_scale=1.0), grid=track_beats(song, _RATE))
     taken = time.perf_counter() - start
-    return {"song_s": seconds, "taken_s": taken, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
-
-
-def play_apart(seconds: int) -> dict[str, float]:
-    """`play` in a process of its own.
-
-    Raises:
-        CalledProcessError: it failed.
-    """
-    command = [sys.executable, "-m", "experiments.speed.length", "--one", str(seconds)]
-    made = subprocess.run(command, cwd=Path(__file__).parents[2], check=True, stdout=subprocess.PIPE)
-    return json.loads(made.stdout)
+    return {"song_s": seconds, "taken_s": taken, "peak_mib": peak_mib()}
 
 
 def draw(runs: list[dict[str, float]]) -> None:
@@ -73,19 +60,20 @@ def main() -> None:
     if given.one is not None:
         sys.stdout.write(json.dumps(play(given.one)))
         return
-    runs = [play_apart(seconds) for seconds in _LENGTHS_S if seconds <= given.longest]
-    rows: list[Row] = [
+    runs = [
+        alone("experiments.speed.length", "--one", str(seconds)) for seconds in _LENGTHS_S if seconds <= given.longest
+    ]
+    rows: list[Cells] = [
         {
-            "song, s": f"{run['song_s']:.0f}",
-            "s to play": f"{run['taken_s']:.1f}",
-            "x real time": f"{run['song_s'] / run['taken_s']:.1f}",
-            "peak memory, MiB": f"{run['peak_mib']:.0f}",
+            "song, s": run["song_s"],
+            "s to play": Figure(run["taken_s"], ".1f"),
+            "x real time": Figure(run["song_s"] / run["taken_s"], ".1f"),
+            "peak memory, MiB": Figure(run["peak_mib"], ".0f"),
         }
         for run in runs
     ]
     draw(runs)
-    write("length", rows, threads=1)
-    sys.stdout.write(markdown(rows))
+    sys.stdout.write(write("length", rows, threads=1))
 
 
 if __name__ == "__main__":

@@ -3,14 +3,13 @@
 Practice songs are composed and rendered, tokenized, analysed and written, one after the other in this process.
 """
 
-import statistics
 import sys
 import tempfile
 
+from experiments.speed.figures import Cells, Figure
 from experiments.speed.report import write
 from gigmate.data.make import Job, Made, describe_config, make_song
 from gigmate.data.sources import PracticeSource
-from gigmate.evaluation.tables import Row, markdown
 
 _SONGS = PracticeSource(num_songs=7, first_seed=4_000_200, seconds=30.0)
 _STAGES = {
@@ -27,17 +26,16 @@ def make_songs(folder: str) -> list[Made]:
     return [make_song((job, entry)) for entry in _SONGS.entries()][1:]
 
 
-def rows_of(made: list[Made]) -> list[Row]:
+def rows_of(made: list[Made]) -> list[Cells]:
     """A row per stage, in x real time: seconds of song per second of work, median and range over songs."""
-    rows: list[Row] = []
+    rows: list[Cells] = []
     for stage, name in (*_STAGES.items(), ("all", "all")):
         rates = [
             song.seconds["audio"]
             / (sum(song.seconds[each] for each in _STAGES) if stage == "all" else song.seconds[stage])
             for song in made
         ]
-        median, least, most = statistics.median(rates), min(rates), max(rates)
-        rows.append({"stage": name, "x real time": f"{median:.0f}", "range": f"{least:.0f} to {most:.0f}"})
+        rows.append({"stage": name, "x real time": Figure.over(rates, ".0f")})
     return rows
 
 
@@ -45,8 +43,7 @@ def main() -> None:
     """Measure, print and keep."""
     with tempfile.TemporaryDirectory() as folder:
         rows = rows_of(make_songs(folder))
-    write("preparation", rows, threads=1, songs=_SONGS.num_songs - 1, seconds=_SONGS.seconds)
-    sys.stdout.write(markdown(rows))
+    sys.stdout.write(write("preparation", rows, threads=1, songs=_SONGS.num_songs - 1, seconds=_SONGS.seconds))
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from experiments.speed.figures import Cells, Figure
 from experiments.speed.report import write
 from gigmate.accompanist import Accompanist
 from gigmate.data.windows import notes_ahead
-from gigmate.evaluation.tables import Row, markdown
 from gigmate.generation.guidance import Guidance
 from gigmate.model.conditions import FrameConditions, StepConditions, step_conditions
 from gigmate.model.lm import AccompanimentLM, shift_steps
@@ -64,10 +64,11 @@ def logits_of(model: AccompanimentLM, stepper: Stepper, steps: Tensor, condition
     return torch.stack(made, dim=2)
 
 
-def measure(player: Accompanist) -> list[Row]:
+def measure(player: Accompanist) -> list[Cells]:
     """A row for each kind of weights."""
     steps, conditions = material(player)
-    valid, rows = steps != player.model.config.special_id, []
+    valid = steps != player.model.config.special_id
+    rows: list[Cells] = []
     exact = logits_of(player.model, Stepper(player.model, "float32"), steps, conditions)
     loss = float(token_losses(exact, steps)[0])
     for name in ("float32", "int8"):
@@ -76,10 +77,10 @@ def measure(player: Accompanist) -> list[Row]:
         rows.append(
             {
                 "weights": name,
-                "loss, nats per code": f"{own:.4f}",
-                "change": f"{100 * (own / loss - 1):+.3f} %",
-                "greedy agreement": f"{100 * float(same.float().mean()):.1f} %",
-                "codes": str(int(valid.sum())),
+                "loss, nats per code": Figure(own, ".4f"),
+                "change": Figure(own / loss - 1, "+.3%"),
+                "greedy agreement": Figure(float(same.float().mean()), ".1%"),
+                "codes": int(valid.sum()),
             }
         )
     return rows
@@ -87,9 +88,7 @@ def measure(player: Accompanist) -> list[Row]:
 
 def main() -> None:
     """Measure, print and keep."""
-    rows = measure(Accompanist.load())
-    write("quality", rows)
-    sys.stdout.write(markdown(rows))
+    sys.stdout.write(write("quality", measure(Accompanist.load())))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,29 +50,38 @@ def take_turns(
     kept: dict[str, list[bool]] = {name: [] for name in players}
     for number in range(rounds + 1):
         for name, step in players.items():
-            taken = [_timed(step) for _ in range(warm_up + steps)][warm_up:]
-            calm = [wall for wall, own in taken if not is_one_thread or wall - own <= _STOLEN_SHARE * wall]
+            taken = [timed(step) for _ in range(warm_up + steps)][warm_up:]
+            calm = calm_of(taken) if is_one_thread else [True] * steps
             if number:
-                medians[name].append(statistics.median(calm or [wall for wall, _ in taken]))
-                kept[name] += [True] * len(calm) + [False] * (len(taken) - len(calm))
+                medians[name].append(median_of([wall for wall, _ in taken], calm))
+                kept[name] += calm
     return {name: Times(tuple(medians[name]), statistics.mean(kept[name])) for name in players}
 
 
-def ratio(slow: Times, fast: Times) -> tuple[float, float, float]:
-    """How many times as fast: median, least and most over the rounds."""
-    ratios = [a / b for a, b in zip(slow.rounds, fast.rounds, strict=True)]
-    return statistics.median(ratios), min(ratios), max(ratios)
+def ratio(slow: Times, fast: Times) -> list[float]:
+    """How many times as fast, in each round."""
+    return [a / b for a, b in zip(slow.rounds, fast.rounds, strict=True)]
 
 
 def copy_bytes_per_s() -> float:
     """Bytes read and written a second by a copy that no cache can hold, on torch's threads: the best of several."""
     source, target = torch.ones(1 << 27), torch.empty(1 << 27)
-    seconds = min(_timed(lambda: target.copy_(source))[0] for _ in range(6))
+    seconds = min(timed(lambda: target.copy_(source))[0] for _ in range(6))
     return 2 * source.nbytes / seconds
 
 
-def _timed(step: Callable[[], object]) -> tuple[float, float]:
+def timed(step: Callable[[], object]) -> tuple[float, float]:
     """Wall time and this thread's own time of a step."""
     wall, own = time.perf_counter(), time.thread_time()
     step()
     return time.perf_counter() - wall, time.thread_time() - own
+
+
+def calm_of(taken: Sequence[tuple[float, float]]) -> list[bool]:
+    """Of steps as `timed` took them, which had the core to themselves."""
+    return [wall - own <= _STOLEN_SHARE * wall for wall, own in taken]
+
+
+def median_of(values: Sequence[float], calm: Sequence[bool]) -> float:
+    """Of the calm ones; of all if none was."""
+    return statistics.median([value for value, counts in zip(values, calm, strict=True) if counts] or values)

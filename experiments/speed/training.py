@@ -4,7 +4,6 @@ The model trains on practice songs that are prepared for it; beside it run the s
 back, with numbers of no meaning: what the machine could reach.
 """
 
-import statistics
 import sys
 import tempfile
 import time
@@ -16,12 +15,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from experiments.speed.figures import Cells, Figure
 from experiments.speed.report import write
 from gigmate.data.make import Job, describe_config, encoder_of, make_song
 from gigmate.data.module import TokenData
 from gigmate.data.sources import PracticeSource
 from gigmate.data.store import write_manifest
-from gigmate.evaluation.tables import Row, markdown
 from gigmate.model.config import ModelConfig
 from gigmate.training.lm_module import Batch, LMModule
 
@@ -94,7 +93,7 @@ def step_parts(module: LMModule, batches: Iterator[Batch], optimizer: torch.opti
     return {name: end - start for name, start, end in zip(names, marks[:-1], marks[1:], strict=True)}
 
 
-def measure(name: str, data: TokenData) -> Row:
+def measure(name: str, data: TokenData) -> Cells:
     """A row of the table: step and bare products take turns."""
     module = module_of(data, *_SIZES[name]).train()
     optimizer = module.make_optimizer(module.parameters())
@@ -110,17 +109,18 @@ def measure(name: str, data: TokenData) -> Row:
         if number:
             alone.append(time.perf_counter() - start)
             steps.append(parts)
-    medians = {part: statistics.median(step[part] for step in steps) for part in steps[0]}
-    whole = statistics.median(sum(step.values()) for step in steps)
-    shares = sorted(single / sum(step.values()) for single, step in zip(alone, steps, strict=True))
+    whole = [sum(step.values()) for step in steps]
+    shares = [single / taken for single, taken in zip(alone, whole, strict=True)]
+    parts = {
+        part: Figure.over([step[part] / taken for step, taken in zip(steps, whole, strict=True)], ".1%")
+        for part in steps[0]
+    }
     return {
         "size": name,
-        "s a step": f"{whole:.2f}",
-        "bare products, s": f"{statistics.median(alone):.2f}",
-        f"share of the bare loop's speed (goal {_BARE_GOAL:.0%})": (
-            f"{statistics.median(shares):.0%} ({shares[0]:.0%} to {shares[-1]:.0%})"
-        ),
-        **{part: f"{seconds / whole:.1%}" for part, seconds in medians.items()},
+        "s a step": Figure.over(whole, ".2f"),
+        "bare products, s": Figure.over(alone, ".2f"),
+        f"share of the bare loop's speed (goal {_BARE_GOAL:.0%})": Figure.over(shares, ".0%"),
+        **parts,
         "loader's goal": f"< {_LOADER_GOAL:.0%}",
     }
 
@@ -131,8 +131,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = prepare(Path(folder))
         rows = [measure(name, data) for name in _SIZES]
-    write("training", rows, threads=torch.get_num_threads(), batch=_BATCH, window_s=_WINDOW_S, rounds=_ROUNDS)
-    sys.stdout.write(markdown(rows))
+    facts = {"threads": torch.get_num_threads(), "batch": _BATCH, "window_s": _WINDOW_S, "rounds": _ROUNDS}
+    sys.stdout.write(write("training", rows, **facts))
 
 
 if __name__ == "__main__":

@@ -15,14 +15,14 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
+from experiments.speed.figures import Cells, Figure
 from experiments.speed.onnx_step import onnx_step
 from experiments.speed.own import conditions_of, model_of
 from experiments.speed.peers import Shape
 from experiments.speed.report import write
-from experiments.speed.rounds import take_turns
+from experiments.speed.rounds import ratio, take_turns
 from gigmate.accompanist import SHIPPED
 from gigmate.checkpoint import load_lm
-from gigmate.evaluation.tables import Row, markdown
 from gigmate.generation.guidance import Guidance
 from gigmate.model.conditions import StepConditions
 from gigmate.model.graph_stepper import GraphStepper
@@ -61,12 +61,12 @@ def _stepped(model: AccompanimentLM, steps: SingleSteps) -> Way:
     return lambda previous, now: steps.logits(previous, now, guidance, cache, None)
 
 
-def measure(name: str, model: AccompanimentLM) -> list[Row]:
+def measure(name: str, model: AccompanimentLM) -> list[Cells]:
     """A row a way."""
     torch.manual_seed(0)
     config, now = model.config, conditions_of(model, 1)
     steps = torch.randint(0, config.codebook_size, (config.window_steps + 8, 1, config.num_streams))
-    rows: dict[str, Row] = {}
+    rows: dict[str, dict[str, str | int | Figure]] = {}
     ways: dict[str, Way] = {}
     expected: Tensor | None = None
     with TemporaryDirectory() as folder:
@@ -79,18 +79,18 @@ def measure(name: str, model: AccompanimentLM) -> list[Row]:
                 _LOG.warning("%s can't be had: %s", kind, error)
                 rows[kind] = {"size": name, "way": kind, "first step after, s": f"not shown: {type(error).__name__}"}
                 continue
-            rows[kind] = {"size": name, "way": kind, "first step after, s": f"{time.perf_counter() - start:.2f}"}
+            rows[kind] = {"size": name, "way": kind, "first step after, s": Figure(time.perf_counter() - start, ".2f")}
             logits = torch.stack([first, *(way(step, now) for step in steps[1:])]).clone()
             expected = logits if expected is None else expected
-            rows[kind]["logits differ by"] = f"{float((logits - expected).norm() / expected.norm()):.1e}"
+            rows[kind]["logits differ by"] = Figure(float((logits - expected).norm() / expected.norm()), ".1e")
             same = (logits.argmax(-1) == expected.argmax(-1)).float().mean()
-            rows[kind]["same likeliest code"] = f"{float(same):.1%}"
+            rows[kind]["same likeliest code"] = Figure(float(same), ".1%")
             ways[kind] = way
         players = {kind: (lambda way=way: way(steps[-1], now)) for kind, way in ways.items()}
         times = take_turns(players, rounds=_ROUNDS, steps=_STEPS)
-    plain = times["plain float32"].median_s
     for kind, taken in times.items():
-        rows[kind] |= {"ms": f"{1e3 * taken.median_s:.2f}", "times as fast as plain": f"{plain / taken.median_s:.1f}"}
+        lead = Figure.over(ratio(times["plain float32"], taken), ".1f")
+        rows[kind] |= {"ms": Figure.over(taken.rounds, ".2f", 1e3), "times as fast as plain": lead}
     return list(rows.values())
 
 
@@ -101,14 +101,13 @@ def main() -> None:
     parser.add_argument("--sizes", default="nano,tiny", help="of nano (the weights that ship), tiny, small")
     sizes = parser.parse_args().sizes.split(",")
     torch.set_num_threads(1)
-    rows: list[Row] = []
+    rows: list[Cells] = []
     with torch.inference_mode():
         for name in sizes:
             shipped = name == "nano"
             model = load_lm(SHIPPED, torch.device("cpu")).model.eval() if shipped else model_of(_SHAPES[name], _WINDOW)
             rows += measure(name, model)
-    write("variants", rows, threads=1, rounds=_ROUNDS)
-    sys.stdout.write(markdown(rows))
+    sys.stdout.write(write("variants", rows, threads=1, rounds=_ROUNDS))
 
 
 if __name__ == "__main__":
