@@ -25,6 +25,7 @@ from gigmate.codec.features import MixFeatures
 from gigmate.device import Device, captured, use_threads
 from gigmate.errors import UsageError
 from gigmate.generation.audition import Audition
+from gigmate.generation.note_taste import NoteTaste
 from gigmate.generation.offline import generate
 from gigmate.generation.warm_up import WarmUp
 from gigmate.model.conditions import FrameConditions
@@ -150,7 +151,7 @@ class Accompanist:
                 take.sampler,
                 seed=take.seed,
                 guidance_scale=take.guidance_scale,
-                chord_strength=take.chord_strength,
+                taste=NoteTaste(take.chord_strength, take.beat_strength, float(self.codec.spec.frame_rate)),
                 prompt=None if prompt is None else streams_of(prompt, self.model.config),
                 warm_ups=[] if prompt is not None else [self.warm_up(take.instrument, take.louder_db)],
                 audition=None if power is None else self.audition(conditions, num_frames, take.num_candidates),
@@ -244,6 +245,7 @@ class Accompanist:
             "guidance_scale": take.guidance_scale,
             "num_candidates": take.num_candidates,
             "chord_strength": take.chord_strength,
+            "beat_strength": take.beat_strength,
             "louder_db": take.louder_db,
             "stem_level_db": round(loudness_db(stem), 2),
             "stem_peak": round(float(np.abs(stem).max(initial=0.0)), 4),

@@ -83,6 +83,11 @@ def resolve(config: Mapping[str, Any]) -> Device:
     return Device(torch.device(name), dtype, torch.device(codec), config["threads"], weights, config["graph"])
 
 
+def has_float64(device: torch.device | str) -> bool:
+    """Whether `device` computes in double precision; Apple's GPUs don't."""
+    return torch.device(device).type != "mps"
+
+
 def captured(work: Callable[[], None]) -> Callable[[], None]:
     """What does `work` again, in the same memory, as a CUDA graph: no Python, no launches one by one.
 

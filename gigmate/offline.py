@@ -57,6 +57,7 @@ def run(cfg: DictConfig) -> None:
         sampler=build(cfg.sampler),
         num_candidates=cfg.num_candidates,
         chord_strength=cfg.chord_strength,
+        beat_strength=cfg.beat_strength,
         louder_db=cfg.louder_db,
     )
     refused: list[GigmateError] = []

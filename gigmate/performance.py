@@ -17,6 +17,9 @@ HEARD_DB = -18.0
 CHORD_STRENGTH = 12.0
 """Default of `Take.chord_strength`, live too (experiments/013_past_errors)."""
 
+BEAT_STRENGTH = 1.0
+"""Default of `Take.beat_strength`, live too (experiments/015_notes_sound)."""
+
 _MAX_LIFT_DB = 40.0  # a nearly silent song isn't lifted any further: its noise would be heard as music
 
 
@@ -33,6 +36,7 @@ class Take:
         num_candidates: ways to go on that are tried every half second, of which the one that fits the song's chords
             best is kept; 1: none is looked for. Without effect on drums, which have no chords.
         chord_strength: how much notes are favoured that fit the chord, by models that write notes; 0: not at all.
+        beat_strength: how much notes are favoured that begin on a quarter or third of a beat, likewise.
         louder_db: how much louder than usual it is played (`gigmate.rehearsal`).
     """
 
@@ -43,6 +47,7 @@ class Take:
     sampler: Sampler = field(default_factory=TopK)
     num_candidates: int = 4
     chord_strength: float = CHORD_STRENGTH
+    beat_strength: float = BEAT_STRENGTH
     louder_db: float = 0.0
 
 

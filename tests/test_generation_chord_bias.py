@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gigmate.accompanist import Accompanist
 from gigmate.generation.chord_bias import TONES_OF_BASS, ChordBias, worth_of
+from gigmate.generation.note_taste import NoteTaste
 from gigmate.generation.offline import generate
 from gigmate.generation.sampler import TopK
 from gigmate.model.conditions import FrameConditions, StepConditions
@@ -125,7 +126,7 @@ def test_a_piece_holds_more_notes_of_the_chord(player: Accompanist) -> None:
     )
 
     def share_inside(strength: float) -> float:
-        streams = generate(player.model, conditions, num_frames, TopK(1024), chord_strength=strength)
+        streams = generate(player.model, conditions, num_frames, TopK(1024), taste=NoteTaste(strength))
         meant = [read_note_code(code) for code in streams[:, 0].flatten().tolist() if code < NUM_NOTE_CODES]
         begun = [played.pitch_classes for played in meant if played.begins and played.pitch_classes]
         return float(np.mean([set(classes) <= set(C_MAJOR) for classes in begun]))

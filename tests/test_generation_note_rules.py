@@ -8,6 +8,7 @@ import torch
 from live_players import tiny_player
 
 from gigmate.generation.note_rules import NoteRules
+from gigmate.generation.note_taste import NoteTaste
 from gigmate.generation.offline import generate
 from gigmate.generation.sampler import TopK
 from gigmate.model.conditions import FrameConditions
@@ -70,7 +71,7 @@ def test_what_is_generated_keeps_the_rules(rules: NoteRules, guidance_scale: flo
         lookahead=torch.zeros(7, dtype=torch.int64),
     )
     streams = generate(
-        player.model, conditions, num_frames, TopK(1024), guidance_scale=guidance_scale, chord_strength=2.0
+        player.model, conditions, num_frames, TopK(1024), guidance_scale=guidance_scale, taste=NoteTaste(2.0)
     )
     for row, instrument in enumerate(INSTRUMENTS):
         codes = streams[row, 0].tolist()

@@ -11,6 +11,7 @@ from live_players import tiny_player
 from gigmate.accompanist import Accompanist
 from gigmate.generation.guidance import Guidance, without
 from gigmate.generation.note_rules import NoteRules
+from gigmate.generation.note_taste import NoteTaste
 from gigmate.generation.offline import generate
 from gigmate.generation.sampler import TopK, row_generators
 from gigmate.generation.step_decoder import FREE, StepDecoder
@@ -143,7 +144,7 @@ def test_the_fast_steps_write_what_the_plain_model_writes(player: Accompanist, g
     fast = copy.copy(player.model)
     equip(fast, "float32")
     made = [
-        generate(model, conditions(player, 25), 25, TopK(), guidance_scale=guidance_scale, chord_strength=1.0)
+        generate(model, conditions(player, 25), 25, TopK(), guidance_scale=guidance_scale, taste=NoteTaste(1.0))
         for model in (player.model, fast)
     ]
     assert torch.equal(*made)

@@ -30,7 +30,7 @@ class Place:
     wait: Callable[[], object]
     capture: Capture
     rounds: int = 5
-    steps: int = 100
+    steps: int = 40
 
 
 def timed(step: Step, place: Place, steps: int) -> Times:

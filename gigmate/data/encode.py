@@ -59,16 +59,20 @@ class AudioEncoder:
 class TokenEncoder:
     """Codes and notes of every stem and of their sum, power features and activity of every stem, beats and harmony.
 
+    Args:
+        codec: of the codes.
+        device: where features are computed; one that has float64.
+
     Raises:
         ValueError: a codec whose codes don't fit 16 bits.
     """
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, device: torch.device | str = "cpu") -> None:
         spec = codec.spec
         if spec.codebook_size > 1 << 15:
             raise ValueError(f"codec {spec.name} has {spec.codebook_size} codes, shards hold at most {1 << 15}")
         self.codec, self.spec = codec, spec
-        self.features = MixFeatures(spec.sample_rate, spec.hop)
+        self.features, self._device = MixFeatures(spec.sample_rate, spec.hop).to(device), device
         self.recipe = Recipe("tokens", spec.sample_rate, spec, NUM_FEATURES, BEAT_FEATURES)
 
     def encode(self, stems: StemWaves, song: SongAudio, stopwatch: Stopwatch) -> NDArray[Any]:
@@ -81,7 +85,8 @@ class TokenEncoder:
                 records["codes"][:, i] = self._codes(wave)
         with stopwatch.part("features"):
             for i, wave in enumerate(waves[:-1]):
-                power = self.features.analyse(torch.from_numpy(wave)[None, None])[0].T.numpy()
+                heard = torch.from_numpy(wave)[None, None].to(self._device)
+                power = self.features.analyse(heard)[0].T.cpu().numpy()
                 records["power"][:, i] = power.clip(max=np.finfo(np.float16).max)
             frames_s = self.spec.hop / self.spec.sample_rate
             for i, wave in enumerate(waves):

@@ -12,6 +12,7 @@ import torch
 from gigmate.data.encode import AudioEncoder, Encoder, TokenEncoder
 from gigmate.data.song import SongEntry, SongSource, conform
 from gigmate.data.store import SongCard, finished_card, write_card, write_shard
+from gigmate.device import has_float64
 from gigmate.errors import InputError
 from gigmate.stopwatch import Stopwatch
 
@@ -65,7 +66,7 @@ def encoder_of(kind: str, codec: str, device: str) -> Encoder:
         return AudioEncoder()
     from gigmate.codec.catalog import load_codec
 
-    return TokenEncoder(load_codec(json.loads(codec), device))
+    return TokenEncoder(load_codec(json.loads(codec), device), device if has_float64(device) else "cpu")
 
 
 def make_song(task: tuple[Job, SongEntry]) -> Made:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gigmate.generation.controls import RowControls
 from gigmate.generation.guidance import Guidance
+from gigmate.generation.note_taste import NO_TASTE, NoteTaste
 from gigmate.generation.sampler import Sampler
 from gigmate.generation.step_decoder import FREE, StepDecoder
 from gigmate.generation.warm_up import WarmUp
@@ -29,7 +30,7 @@ class FrameGenerator:
         batch: B.
         guidance: how strongly conditions are followed.
         max_chunk: steps that a prefill feeds at once.
-        chord_strength: how much notes are favoured that fit the chord, if the model writes notes (`ChordBias`).
+        taste: which notes are favoured, if the model writes notes.
 
     Raises:
         ValueError: the model is in training mode, its pattern can't be streamed, or what `RowControls` say doesn't fit.
@@ -43,13 +44,11 @@ class FrameGenerator:
         batch: int = 1,
         guidance: Guidance | None = None,
         max_chunk: int = 64,
-        chord_strength: float = 0.0,
+        taste: NoteTaste = NO_TASTE,
     ) -> None:
         self.pattern = model.config.build_pattern()
         self._special_id = model.config.special_id
-        self._decoder = StepDecoder(
-            model, sampler, batch=batch, guidance=guidance, max_chunk=max_chunk, chord_strength=chord_strength
-        )
+        self._decoder = StepDecoder(model, sampler, batch=batch, guidance=guidance, max_chunk=max_chunk, taste=taste)
         self._line = DelayLine(self.pattern, self._special_id, batch, self._decoder.device)
         self._offsets = torch.tensor(self.pattern.offsets)
         self._forget_prompt(batch)

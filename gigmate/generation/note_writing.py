@@ -8,9 +8,11 @@ and so the sound follows them as strictly as it follows all else.
 import torch
 from torch import Tensor
 
+from gigmate.generation.beat_bias import BeatBias
 from gigmate.generation.chord_bias import ChordBias
 from gigmate.generation.guidance import Guidance
 from gigmate.generation.note_rules import FORBIDDEN, NoteRules
+from gigmate.generation.note_taste import NoteTaste
 from gigmate.model.conditions import StepConditions
 from gigmate.model.lm import AccompanimentLM
 
@@ -21,12 +23,14 @@ class NoteWriting:
     Args:
         model: writes notes.
         guidance: whose views its steps are computed in.
-        chord_strength: of `ChordBias`.
+        taste: which notes are favoured.
     """
 
-    def __init__(self, model: AccompanimentLM, guidance: Guidance, chord_strength: float) -> None:
-        self._chords = ChordBias(model, chord_strength) if chord_strength > 0 else None
-        self._rules = NoteRules(model.config, model.heads.weight.device)
+    def __init__(self, model: AccompanimentLM, guidance: Guidance, taste: NoteTaste) -> None:
+        device = model.heads.weight.device
+        self._chords = ChordBias(model, taste.chord_strength) if taste.chord_strength > 0 else None
+        self._beats = BeatBias(model.config.codebook_size, taste, device) if taste.beat_strength > 0 else None
+        self._rules = NoteRules(model.config, device)
         self._unknown = model.config.special_id
         self._num_views = len(guidance.views)
         self._ignorant = [
@@ -42,13 +46,15 @@ class NoteWriting:
         return by_view.flatten(0, 1)
 
     def weigh(self, logits: Tensor, previous: Tensor, conditions: StepConditions) -> Tensor:
-        """Logits [b * views, K, V] whose notes, in every view, are those of the first, which knows most, weighed by the
-        chord and held to the rules; `previous` [b] are the notes of the step before.
+        """Logits [b * views, K, V] whose notes, in every view, are those of the first, which knows most, weighed by
+        chord and beat and held to the rules; `previous` [b] are the notes of the step before.
         """
         by_view = logits.unflatten(0, (-1, self._num_views))
         notes = by_view[:, 0, 0]
         if self._chords is not None:
             notes = self._chords.weigh(notes, conditions)
+        if self._beats is not None:
+            notes = self._beats.weigh(notes, conditions)
         notes = notes.masked_fill(~self._rules.allowed(previous, conditions.instrument), FORBIDDEN)
         by_view = torch.cat((notes[:, None, None].expand_as(by_view[:, :, :1]), by_view[:, :, 1:]), dim=2)
         return by_view.flatten(0, 1)

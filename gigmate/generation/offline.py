@@ -8,6 +8,7 @@ import torch
 from gigmate.generation.audition import Audition
 from gigmate.generation.frame_generator import FrameGenerator
 from gigmate.generation.guidance import Guidance
+from gigmate.generation.note_taste import NO_TASTE, NoteTaste
 from gigmate.generation.sampler import Sampler, row_generators
 from gigmate.generation.step_decoder import FREE, StepDecoder
 from gigmate.generation.warm_up import WarmUp
@@ -28,7 +29,7 @@ def generate(
     seed: int = 0,
     guidance_scale: float = 1.0,
     beats_guidance_scale: float | None = None,
-    chord_strength: float = 0.0,
+    taste: NoteTaste = NO_TASTE,
     prompt: Codes | None = None,
     audition: Audition | None = None,
     warm_ups: Sequence[WarmUp | None] = (),
@@ -44,7 +45,7 @@ def generate(
         seed: each row of the batch draws from a generator of its own, made from `seed` and its number.
         guidance_scale: how strongly the conditions are followed; 1 as in training.
         beats_guidance_scale: the same for the beat grid, if it is to differ.
-        chord_strength: how much notes are favoured that fit the chord, if the model writes notes (`ChordBias`).
+        taste: which notes are favoured, if the model writes notes.
         prompt: [B, K, T_past] the stem's own past to go on from, T_past <= num_frames; unknown notes: the special id.
         audition: search for a stem that fits better; None: take the first.
         warm_ups: of each row, or of none; without effect on patterns that can't be streamed.
@@ -70,9 +71,7 @@ def generate(
     codes = torch.full(shape, FREE, device=device)
     codes[:, :, : past.shape[2]] = past.to(device)
     guidance = Guidance(guidance_scale, guidance_scale if beats_guidance_scale is None else beats_guidance_scale)
-    piece = _Piece(
-        model, conditions.to(device), past.shape[2], sampler, guidance, chord_strength, seed, progress or _unwatched
-    )
+    piece = _Piece(model, conditions.to(device), past.shape[2], sampler, guidance, taste, seed, progress or _unwatched)
     return piece.stream(codes, audition, warm_ups) if is_streamable else piece.make_in_passes(codes)
 
 
@@ -87,7 +86,7 @@ class _Piece:
     num_past: int
     sampler: Sampler
     guidance: Guidance
-    chord_strength: float
+    taste: NoteTaste
     seed: int
     report: Progress
 
@@ -98,9 +97,7 @@ class _Piece:
         batch = len(codes)
         conditions = self.conditions.rows(torch.arange(batch, device=codes.device) // num_candidates)
         generators = row_generators(self.seed, batch)
-        generator = FrameGenerator(
-            self.model, self.sampler, batch=batch, guidance=self.guidance, chord_strength=self.chord_strength
-        )
+        generator = FrameGenerator(self.model, self.sampler, batch=batch, guidance=self.guidance, taste=self.taste)
         players = {id(warm_up): generator.warmed(warm_up) for warm_up in warm_ups if warm_up is not None}
         for row in range(batch if players else 0):
             if (warm_up := warm_ups[row // num_candidates]) is not None:
@@ -134,7 +131,7 @@ class _Piece:
             self.sampler,
             batch=codes.shape[0],
             guidance=self.guidance,
-            chord_strength=self.chord_strength,
+            taste=self.taste,
         )
         for index in range(num_steps):
             plan[:, :, index] = decoder.step(plan[:, :, index], steps.at(slice(index, index + 1)), generators)

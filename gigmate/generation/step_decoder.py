@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gigmate.generation.controls import RowControls
 from gigmate.generation.guidance import Guidance
+from gigmate.generation.note_taste import NO_TASTE, NoteTaste
 from gigmate.generation.note_writing import NoteWriting
 from gigmate.generation.sampler import Sampler, draw_uniform
 from gigmate.model.conditions import StepConditions
@@ -27,7 +28,7 @@ class StepDecoder:
         batch: B.
         guidance: how strongly conditions are followed.
         max_chunk: steps that a prefill feeds at once.
-        chord_strength: of `ChordBias`, for models that write notes; without effect on others.
+        taste: which notes are favoured, if the model writes notes.
 
     Raises:
         ValueError: the model is in training mode, or what `RowControls` say doesn't fit.
@@ -41,7 +42,7 @@ class StepDecoder:
         batch: int = 1,
         guidance: Guidance | None = None,
         max_chunk: int = 64,
-        chord_strength: float = 0.0,
+        taste: NoteTaste = NO_TASTE,
     ) -> None:
         if model.training:
             raise ValueError("the model is in training mode: call model.eval() before generating with it")
@@ -51,7 +52,7 @@ class StepDecoder:
             guidance = sampler.guidance
         self._model, self._sampler, self._guidance = model, sampler, guidance or Guidance()
         writes_notes = model.config.writes_notes
-        self._notes = NoteWriting(model, self._guidance, chord_strength) if writes_notes else None
+        self._notes = NoteWriting(model, self._guidance, taste) if writes_notes else None
         self._cache = model.new_cache(batch * len(self._guidance.views), max_chunk)
         shape = (batch, model.config.num_streams)
         self._previous = torch.full(shape, model.config.special_id, device=self.device)

@@ -65,6 +65,7 @@ def _played(cfg: Any) -> tuple[list[Pair], list[dict[str, Mono]], str]:
         cfg.seed,
         num_candidates=cfg.num_candidates,
         chord_strength=cfg.chord_strength,
+        beat_strength=cfg.beat_strength,
         warms_up=cfg.warms_up,
     )
     stems: list[dict[str, Mono]] = [{} for _ in pairs]

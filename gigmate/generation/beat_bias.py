@@ -1,0 +1,49 @@
+"""Notes that begin where notes begin are drawn more often: what the model writes is weighed by the beat grid.
+
+    chance of a note that begins in a frame ~ the model's chance * nearness ** strength
+
+`nearness` is 1 on a quarter or a third of a beat and falls off like a bell with the time to the nearest one. The model
+is told the grid and knows what to play on it, but of its many small chances to begin a note between beats one is drawn
+now and then: it plays too many notes, and late ones. Rests and notes that go on are left alone, and all is where
+there is no grid.
+"""
+
+import torch
+from torch import Tensor
+
+from gigmate.generation.note_taste import NoteTaste
+from gigmate.model.conditions import StepConditions
+from gigmate.pitch import NUM_NOTE_CODES, read_note_code
+
+SPREAD_S = 0.015
+"""Deviation of the bell: players are that precise."""
+
+_FLOOR = 0.02  # no moment is impossible: grace notes and rolls are music
+_SIN, _COS, _TEMPO = 2, 3, 8  # rows of `BeatGrid.features`: cycle of the beat, log2 of tempo over 120 bpm
+_PARTS = (4, 3)  # of a beat
+
+
+class BeatBias:
+    """Weighs notes that begin.
+
+    Args:
+        codebook_size: V.
+        taste: how strongly, and how long a frame is.
+        device: where the logits are.
+    """
+
+    def __init__(self, codebook_size: int, taste: NoteTaste, device: torch.device) -> None:
+        self._frame_s, self._strength = 1 / taste.frame_rate, taste.beat_strength
+        self._begins = torch.zeros(codebook_size, dtype=torch.bool)
+        self._begins[:NUM_NOTE_CODES] = torch.tensor([read_note_code(code).begins for code in range(NUM_NOTE_CODES)])
+        self._begins = self._begins.to(device)
+
+    def weigh(self, notes: Tensor, conditions: StepConditions) -> Tensor:
+        """Logits of note codes [B, V] of a step, S = 1 -> the same, weighed. They are of the frame after the step's."""
+        beats = conditions.beats[:, 0].float()
+        beat_s = 0.5 / beats[:, _TEMPO].exp2()
+        phase = torch.atan2(beats[:, _SIN], beats[:, _COS]) / (2 * torch.pi) + self._frame_s / beat_s
+        away = torch.stack([((phase * parts + 0.5) % 1 - 0.5).abs() / parts for parts in _PARTS]).amin(dim=0) * beat_s
+        nearness = torch.exp(-0.5 * (away / SPREAD_S).square())
+        gain = self._strength * (nearness + _FLOOR).log() * beats.any(dim=-1)
+        return notes + gain[:, None] * self._begins
