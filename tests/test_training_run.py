@@ -158,7 +158,7 @@ class Silence:
 
     spec: CodecSpec = SPEC
 
-    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+    def decode(self, codes: torch.Tensor, notes: torch.Tensor | None) -> torch.Tensor:
         return torch.zeros(len(codes), 1, codes.shape[2] * SPEC.hop)
 
 
