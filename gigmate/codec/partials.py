@@ -24,6 +24,7 @@ _NUM_PITCHES = HIGHEST_PITCH - LOWEST_PITCH + 1
 _NO_VOICE = -1
 _PARTS = 1 << 32  # of a cycle
 _HIDDEN = 128
+_FEW = 48  # voices: eight sessions' of a frame
 _LOUDEST = 1.0  # natural logarithm of an amplitude, at most
 _USUAL = -3.0  # that of a fundamental before training; other partials are softer as they are higher
 
@@ -41,6 +42,7 @@ class Partials(nn.Module):
     voices: Tensor
     waves: Tensor
     cycles: Tensor
+    turns: Tensor
     phases: Tensor
 
     def __init__(self, dim: int, num_partials: int, sample_rate: int, step: int) -> None:
@@ -64,6 +66,7 @@ class Partials(nn.Module):
         # whole cycles between windows don't matter; as integers the rest stays exact however long a stream is
         parts_of_cycle = (hz * step / sample_rate).frac() * _PARTS
         self.register_buffer("cycles", parts_of_cycle.round().long(), persistent=False)
+        self.register_buffer("turns", 2 * math.pi * number, persistent=False)
         # partials in phase would make a pulse train: these keep the peak low (Schroeder 1970)
         self.register_buffer("phases", math.pi * number * (number - 1) / num_partials, persistent=False)
 
@@ -72,22 +75,31 @@ class Partials(nn.Module):
         [B] int64 -> windows [B, J, 2 * step].
         """
         place = self.voices[torch.where(notes == UNKNOWN_NOTES, NUM_NOTE_CODES, notes)]
-        sounding = (place != _NO_VOICE).nonzero()
-        sounding = sounding[place[tuple(sounding.T)].argsort(stable=True)]  # by place: each has its own waves
-        row, window, _ = sounding.T
-        place = place[tuple(sounding.T)]
+        row, window, voice = (place != _NO_VOICE).nonzero(as_tuple=True)
+        total = x.new_zeros(notes.numel(), 2 * self.step, dtype=torch.float32)
+        if len(row) == 0:
+            return total.unflatten(0, notes.shape)
+        place = place[row, window, voice]
         hidden = torch.nn.functional.gelu(self.widen(x)[row, window] + self.place(place))
         level = self.levels(hidden).float().clamp(max=_LOUDEST).exp()
         turn = (self.cycles[place] * (clock[row] + window) % _PARTS).float() / _PARTS
-        angle = 2 * math.pi * turn[:, None] * torch.arange(1, level.shape[1] + 1, device=x.device) + self.phases
+        angle = turn[:, None] * self.turns + self.phases
         parts = torch.cat([level * angle.cos(), level * angle.sin()], dim=1)
-        total = parts.new_zeros(notes.numel(), 2 * self.step)
         with torch.autocast(parts.device.type, enabled=False):  # rounded to eight bits, sines would hiss
-            runs = zip(place.unique().tolist(), parts.split(_run_lengths(place)), strict=True)
-            made = [part @ self.waves[number] for number, part in runs]
-            if made:
-                total = total.index_add(0, row * notes.shape[1] + window, torch.cat(made))
-        return total.unflatten(0, notes.shape)
+            made = self._sum(parts, place)
+        return total.index_add(0, row * notes.shape[1] + window, made).unflatten(0, notes.shape)
+
+    def _sum(self, parts: Tensor, place: Tensor) -> Tensor:
+        """Weights of cosines and sines [n, 2 P] and places [n] -> [n, 2 * step]: of a few each with its waves, of many
+        those of one place together, for each place has waves of its own.
+        """
+        if len(parts) <= _FEW:
+            return (parts[:, None] @ self.waves[place])[:, 0]
+        order = place.argsort(stable=True)
+        numbers, counts = place.unique(return_counts=True)
+        runs = zip(numbers.tolist(), parts[order].split(counts.tolist()), strict=True)
+        made = torch.cat([run @ self.waves[number] for number, run in runs])
+        return torch.empty_like(made).index_copy(0, order, made)
 
 
 def pitch_of_place(place: int) -> int:
@@ -106,7 +118,3 @@ def _voice_table() -> list[list[int]]:
             places = [_NUM_PITCHES + pitch_class for pitch_class in played.pitch_classes]
         table.append(places + [_NO_VOICE] * (NUM_VOICES - len(places)))
     return [*table, [_NO_VOICE] * NUM_VOICES]
-
-
-def _run_lengths(ordered: Tensor) -> list[int]:
-    return ordered.unique(return_counts=True)[1].tolist()
