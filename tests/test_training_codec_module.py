@@ -53,6 +53,12 @@ def test_notes_are_learned_from_and_the_codes_stay_if_they_shall(decoder_only: b
     assert any(grad is not None and bool(grad.any()) for grad in makes_codes) == (not decoder_only)
 
 
+@pytest.mark.parametrize(("size", "share"), [(1, 0.6), (2, 1.0)])
+def test_a_window_at_least_is_decoded_from_codes_alone(size: int, share: float) -> None:
+    losses, _ = CodecModule(MODEL, skip_frames=1, noted_share=share)._losses(batch(size), None)
+    assert losses["loss"].isfinite()
+
+
 def test_a_codec_that_reads_no_notes_is_trained_on_codes_alone() -> None:
     module = CodecModule({**MODEL, "num_partials": 0}, skip_frames=1)
     losses, _ = module._losses(batch(), None)

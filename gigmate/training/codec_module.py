@@ -66,7 +66,7 @@ class CodecModule(L.LightningModule):
         wave, notes = batch["wave"], batch["notes"]
         quantized = self.net.quantize(wave, num_active)
         latents = quantized.latents.to(wave.dtype)
-        num_noted = round(self.noted_share * len(wave))
+        num_noted = min(round(self.noted_share * len(wave)), len(wave) - 1)  # one at least is plain
         latents, notes = prepare_noted(latents, notes, num_noted)
         parts = [
             part[:, 0, self.skip_samples : wave.shape[-1]].float()
