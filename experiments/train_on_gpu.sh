@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Trains the weights that ship on, in ten minutes of one GPU: data are made on the way, while codec and language model
 # train side by side, each at a level learning rate first, then down a cosine of as many steps as fit. The language model
-# takes what is left of END_S seconds.
+# takes what is left of END_S seconds. Run to its end on a CPU alone so far; on an H200 its preparation, 150 steps of the
+# codec and some of the language model ran, in an earlier form that counted steps.
 #
 #   experiments/train_on_gpu.sh MIDI_FOLDER SOUNDFONT.sf3 STEMS_FOLDER OUT_FOLDER
 #

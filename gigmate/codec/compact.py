@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from gigmate.codec.base import CodecSpec, check_codes, check_wave, on_device
 from gigmate.codec.compact_net import Analysis, CausalStack, Past, Synthesis
-from gigmate.codec.partials import Partials
+from gigmate.codec.partials import Partials, note_rows
 from gigmate.codec.quantizer import Quantized, ResidualQuantizer
 from gigmate.files.bundle import fingerprint, read_bundle
-from gigmate.pitch import NUM_NOTE_CODES, UNKNOWN_NOTES
+from gigmate.pitch import NUM_NOTE_CODES
 from gigmate.shapes import Codes, NoteCodes, Wave
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class CompactCodec(nn.Module):
         """
         hidden = self.from_latent(latents)
         if self.note is not None and notes is not None:
-            hidden = hidden + self.note(torch.where(notes == UNKNOWN_NOTES, NUM_NOTE_CODES, notes))
+            hidden = hidden + self.note(note_rows(notes))
         hidden, decoder_past = self.decoder(hidden, past[0])
         windows, synthesis_past = self.synthesis(hidden, past[1], notes)
         return windows, (decoder_past, synthesis_past)

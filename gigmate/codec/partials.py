@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gigmate.pitch import HIGHEST_PITCH, LOWEST_PITCH, NUM_NOTE_CODES, NUM_PITCH_CLASSES, UNKNOWN_NOTES, read_note_code
+from gigmate.shapes import NoteCodes
 
 NUM_VOICES = 3
 _CHORD_BASE = 36  # MIDI pitch of the C from which the fundamentals of chords are counted: all octaves are partials
@@ -74,7 +75,7 @@ class Partials(nn.Module):
         """What the levels are read off [B, J, D], a note code for each window [B, J] and the number of the first window
         [B] int64 -> windows [B, J, 2 * step].
         """
-        place = self.voices[torch.where(notes == UNKNOWN_NOTES, NUM_NOTE_CODES, notes)]
+        place = self.voices[note_rows(notes)]
         row, window, voice = (place != _NO_VOICE).nonzero(as_tuple=True)
         total = x.new_zeros(notes.numel(), 2 * self.step, dtype=torch.float32)
         if len(row) == 0:
@@ -100,6 +101,11 @@ class Partials(nn.Module):
         runs = zip(numbers.tolist(), parts[order].split(counts.tolist()), strict=True)
         made = torch.cat([run @ self.waves[number] for number, run in runs])
         return torch.empty_like(made).index_copy(0, order, made)
+
+
+def note_rows(notes: NoteCodes) -> Tensor:
+    """The row of each note code in tables of `NUM_NOTE_CODES` + 1 rows, of which the last is for unknown notes."""
+    return torch.where(notes == UNKNOWN_NOTES, NUM_NOTE_CODES, notes)
 
 
 def pitch_of_place(place: int) -> int:
