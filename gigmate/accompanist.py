@@ -25,7 +25,6 @@ from gigmate.codec.features import MixFeatures
 from gigmate.device import Device, captured, use_threads
 from gigmate.errors import UsageError
 from gigmate.generation.audition import Audition
-from gigmate.generation.note_taste import NoteTaste
 from gigmate.generation.offline import generate
 from gigmate.generation.warm_up import WarmUp
 from gigmate.model.conditions import FrameConditions
@@ -151,7 +150,7 @@ class Accompanist:
                 take.sampler,
                 seed=take.seed,
                 guidance_scale=take.guidance_scale,
-                taste=NoteTaste(take.chord_strength, take.beat_strength, float(self.codec.spec.frame_rate)),
+                taste=take.taste.at(self.codec.spec.frame_rate),
                 prompt=None if prompt is None else streams_of(prompt, self.model.config),
                 warm_ups=[] if prompt is not None else [self.warm_up(take.instrument, take.louder_db)],
                 audition=None if power is None else self.audition(conditions, num_frames, take.num_candidates),
@@ -244,8 +243,9 @@ class Accompanist:
             "lookahead_s": largest_s if take.lookahead_s is None else take.lookahead_s,
             "guidance_scale": take.guidance_scale,
             "num_candidates": take.num_candidates,
-            "chord_strength": take.chord_strength,
-            "beat_strength": take.beat_strength,
+            "chord_strength": take.taste.chord_strength,
+            "beat_strength": take.taste.beat_strength,
+            "eagerness": take.taste.eagerness,
             "louder_db": take.louder_db,
             "stem_level_db": round(loudness_db(stem), 2),
             "stem_peak": round(float(np.abs(stem).max(initial=0.0)), 4),

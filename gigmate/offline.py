@@ -18,6 +18,7 @@ from gigmate.continuation import continue_song
 from gigmate.device import resolve
 from gigmate.errors import GigmateError, InputError, UsageError, printable
 from gigmate.files.atomic import atomic_results, write_bytes
+from gigmate.generation.note_taste import NoteTaste
 from gigmate.music.grid import BeatGrid
 from gigmate.music.tracker import track_beats
 from gigmate.performance import Performance, Take
@@ -56,8 +57,7 @@ def run(cfg: DictConfig) -> None:
         guidance_scale=cfg.guidance_scale,
         sampler=build(cfg.sampler),
         num_candidates=cfg.num_candidates,
-        chord_strength=cfg.chord_strength,
-        beat_strength=cfg.beat_strength,
+        taste=NoteTaste(cfg.chord_strength, cfg.beat_strength, cfg.eagerness),
         louder_db=cfg.louder_db,
     )
     refused: list[GigmateError] = []

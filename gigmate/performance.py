@@ -7,18 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gigmate.audio import loudness_db
+from gigmate.generation.note_taste import USUAL_TASTE, NoteTaste
 from gigmate.generation.sampler import Sampler, TopK
 
 Audio = NDArray[np.float32]
 
 HEARD_DB = -18.0
 """Level (RMS, dBFS) at which the model hears every song: that of its training data."""
-
-CHORD_STRENGTH = 12.0
-"""Default of `Take.chord_strength`, live too (experiments/013_past_errors)."""
-
-BEAT_STRENGTH = 1.0
-"""Default of `Take.beat_strength`, live too (experiments/015_notes_sound)."""
 
 _MAX_LIFT_DB = 40.0  # a nearly silent song isn't lifted any further: its noise would be heard as music
 
@@ -35,8 +30,7 @@ class Take:
         sampler: how codes are drawn.
         num_candidates: ways to go on that are tried every half second, of which the one that fits the song's chords
             best is kept; 1: none is looked for. Without effect on drums, which have no chords.
-        chord_strength: how much notes are favoured that fit the chord, by models that write notes; 0: not at all.
-        beat_strength: how much notes are favoured that begin on a quarter or third of a beat, likewise.
+        taste: which notes are favoured, by models that write notes.
         louder_db: how much louder than usual it is played (`gigmate.rehearsal`).
     """
 
@@ -45,9 +39,8 @@ class Take:
     seed: int = 0
     guidance_scale: float = 2.0
     sampler: Sampler = field(default_factory=TopK)
-    num_candidates: int = 4
-    chord_strength: float = CHORD_STRENGTH
-    beat_strength: float = BEAT_STRENGTH
+    num_candidates: int = 2
+    taste: NoteTaste = USUAL_TASTE
     louder_db: float = 0.0
 
 

@@ -1,32 +1,40 @@
-"""What no machine does on demand: scripts that change what the page finds in its browser, and a network to cut."""
+"""What no machine does on demand: scripts that change what the page finds in its browser, and a network to cut.
+
+And what its tests share: a page that was opened, what it says to the server, what it saves.
+"""
 
 import asyncio
+import json
 import threading
 from typing import Any
 
+import numpy as np
+import soundfile
+
 from gigmate.live.network_proxy import NetworkProxy
 
-LOOP_MS = 230
-# What goes to the loudspeaker comes back at the microphone, later and fainter.
-LOOP = """
-  const connect = AudioNode.prototype.connect;
-  let microphone;
-  navigator.mediaDevices.getUserMedia = async () => {
-    const context = new AudioContext();
-    microphone = new MediaStreamAudioDestinationNode(context);
-    return microphone.stream;
+AIR_MS = 130
+# What goes to a loudspeaker comes back at the microphone within the same context, so that AIR_MS is all that it takes;
+# the microphone, which is the browser's fake one, hears its song besides.
+ROOM = """
+  const { connect } = AudioNode.prototype;
+  const { createMediaStreamSource } = AudioContext.prototype;
+  const rooms = new WeakMap();
+  const airOf = (context) => {
+    if (!rooms.has(context)) rooms.set(context, new DelayNode(context, { delayTime: %f, maxDelayTime: 1 }));
+    return rooms.get(context);
+  };
+  AudioContext.prototype.createMediaStreamSource = function (stream) {
+    const microphone = new GainNode(this);
+    connect.call(createMediaStreamSource.call(this, stream), microphone);
+    connect.call(connect.call(airOf(this), new GainNode(this, { gain: 0.3 })), microphone);
+    return microphone;
   };
   AudioNode.prototype.connect = function (target, ...rest) {
-    if (target instanceof AudioDestinationNode && this.context !== microphone.context) {
-      const loop = new MediaStreamAudioDestinationNode(this.context);
-      const late = new DelayNode(this.context, { delayTime: %f, maxDelayTime: 1 });
-      connect.call(this, late);
-      connect.call(late, new GainNode(this.context, { gain: 0.2 })).connect(loop);
-      connect.call(microphone.context.createMediaStreamSource(loop.stream), microphone);
-    }
+    if (target instanceof AudioDestinationNode) connect.call(this, airOf(this.context));
     return connect.call(this, target, ...rest);
   };
-""" % (LOOP_MS / 1000)
+""" % (AIR_MS / 1000)
 INSECURE = "Object.defineProperty(window, 'isSecureContext', { value: false });"
 REFUSE = "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotAllowedError'); };"
 NO_DEVICE = "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotFoundError'); };"
@@ -66,3 +74,22 @@ def opened(browser: Any, address: str, script: str = "", **options: Any) -> tupl
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto(address)
     return page, faults
+
+
+def said_by(page: Any) -> list[dict[str, Any]]:
+    """The texts that the page sends from now on, parsed."""
+    texts: list[dict[str, Any]] = []
+
+    def listen(socket: Any) -> None:
+        socket.on("framesent", lambda payload: texts.append(json.loads(payload)) if isinstance(payload, str) else None)
+
+    page.on("websocket", listen)
+    return texts
+
+
+def saved(page: Any, name: str) -> tuple[np.ndarray, int]:
+    """[N] of the file that a button saves, and its rate."""
+    with page.expect_download() as download:
+        page.click(f"#save-{name}")
+    assert download.value.suggested_filename.endswith(".wav")
+    return soundfile.read(download.value.path(), dtype="float32")

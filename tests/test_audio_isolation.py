@@ -1,7 +1,5 @@
 """The decoder child: whatever happens to it, the parent lives, says so, and leaves nothing behind."""
 
-import contextlib
-import functools
 import os
 import subprocess
 import sys
@@ -11,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from audio_bytes import encoded, flac_claiming, float_wav, music, ogg_bomb
+from mutated_audio import outcome
 from reporting import Report
 
 from gigmate.audio import isolation as audio_isolation
 from gigmate.audio import read_audio
-from gigmate.audio.inspect import inspect
-from gigmate.audio.source import open_source
 from gigmate.errors import InputError, MachineError
 
 # A child whose decoder is replaced, but with its limits and its protocol.
@@ -167,104 +164,8 @@ def test_the_library_keeps_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[st
     for at in range(600, len(file) - 8, 97):
         file[at + 6] ^= 0xFF
     (tmp_path / "a.mp3").write_bytes(bytes(file))
-    assert _outcome(tmp_path / "a.mp3", isolated=True) in ("taken", "decode_error")
+    assert outcome(tmp_path / "a.mp3", isolated=True) in ("taken", "decode_error")
     assert capfd.readouterr() == ("", "")
-
-
-@functools.cache
-def _sound(container: str, subtype: str, channels: int) -> bytes:
-    return encoded(music(0.3, 24_000, channels), 24_000, container, subtype)
-
-
-def _mutated(seed: int) -> tuple[str, bytes]:
-    """One of eight small files, hurt in one of five ways: the same for the same seed."""
-    random = np.random.default_rng(seed)
-    kinds = [("WAV", "PCM_16"), ("WAV", "FLOAT"), ("AIFF", "PCM_24"), ("W64", "PCM_16"), ("FLAC", "PCM_16")]
-    kinds += [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")]
-    kind = kinds[seed % len(kinds)]
-    file = bytearray(_sound(*kind, 1 + seed // len(kinds) % 2))
-    # Half of the wounds are in the first 200 bytes, where the headers are.
-    reach = len(file) if random.random() < 0.5 else min(200, len(file))
-    for _ in range(int(random.integers(1, 9))):
-        at, how = int(random.integers(reach)), random.integers(5)
-        if how == 0:
-            file[at % len(file)] ^= 1 << int(random.integers(8))
-        elif how == 1:
-            file[at : at + 4] = random.choice([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f", b"\0\0\0\x80"])
-        elif how == 2:
-            file = file[: max(at, 1)] if random.random() < 0.2 else file
-        elif how == 3:
-            file[at : at + int(random.integers(64))] = b""
-        else:
-            file[at:at] = file[at : at + int(random.integers(1, 64))]
-        if not file:
-            file = bytearray(b"R")
-        reach = min(reach, len(file))
-    return kind[0], bytes(file)
-
-
-def _outcome(path: Path, isolated: bool) -> str:
-    try:
-        audio = read_audio(path, max_seconds=60, isolated=isolated)
-    except InputError as error:
-        return error.code
-    assert np.isfinite(audio.wave).all()
-    return "taken"
-
-
-def test_headers_of_mutated_files_are_judged_without_a_bug(tmp_path: Path) -> None:
-    for seed in range(600):
-        (tmp_path / "a").write_bytes(_mutated(seed)[1])
-        with open_source(tmp_path / "a") as source, contextlib.suppress(InputError):
-            assert inspect(source, 60).num_samples != 0
-
-
-@pytest.mark.parametrize("count", [40, pytest.param(300, marks=pytest.mark.slow)])
-def test_mutated_files_are_taken_or_refused(tmp_path: Path, count: int, report: Report) -> None:
-    outcomes: dict[str, int] = {}
-    for seed in range(count):
-        (tmp_path / "a").write_bytes(_mutated(seed)[1])
-        outcome = _outcome(tmp_path / "a", isolated=True)
-        outcomes[outcome] = outcomes.get(outcome, 0) + 1
-    report("p12_mutated_files_outlived", sum(outcomes.values()))
-    assert outcomes.keys() >= {"taken", "decode_error", "truncated"}
-
-
-# Decodes in its own process, and says which file it is at, so that a crash or hang has a seed.
-BATCH = """
-import sys
-from pathlib import Path
-sys.path[:0] = [{tests!r}, {repo!r}]
-from test_audio_isolation import _mutated, _outcome
-path = Path(sys.argv[1])
-for seed in range(int(sys.argv[2]), int(sys.argv[3])):
-    path.write_bytes(_mutated(seed)[1])
-    sys.stdout.write(f"{{seed}} ")
-    sys.stdout.flush()
-    sys.stdout.write(_outcome(path, isolated=False) + "\\n")
-"""
-
-
-@pytest.mark.parametrize("count", [300, pytest.param(5_000, marks=pytest.mark.slow)])
-def test_what_fells_the_library_is_a_decoder_crash_in_isolation(
-    tmp_path: Path, repo: Path, count: int, report: Report
-) -> None:
-    script = BATCH.format(tests=str(Path(__file__).parent), repo=str(repo))
-    at = 10_000
-    while at < 10_000 + count:
-        result = subprocess.run(
-            [sys.executable, "-c", script, str(tmp_path / "a"), str(at), str(10_000 + count)],
-            capture_output=True,
-            text=True,
-            timeout=280,
-            check=False,
-        )
-        seed, *outcome = result.stdout.splitlines()[-1].split()
-        at = int(seed) + 1
-        if not outcome:
-            assert result.returncode < 0, f"seed {seed}: {result.stderr[-2_000:]}"
-            assert _outcome(tmp_path / "a", isolated=True) == "decoder_crash"
-    report("p12_mutated_files_decoded_in_process", at - 10_000)
 
 
 BOMB_BYTES = 10 << 20

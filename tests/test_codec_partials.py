@@ -85,8 +85,7 @@ def codec() -> CompactCodec:
     codec.quantizer.vectors.copy_(torch.randn_like(codec.quantizer.vectors) * 0.3)
     assert codec.note is not None
     assert codec.synthesis.partials is not None
-    torch.nn.init.normal_(codec.note.weight, std=0.3)
-    codec.note.weight.data[NUM_NOTE_CODES] = 0.0
+    torch.nn.init.normal_(codec.note.says, std=0.3)
     torch.nn.init.normal_(codec.synthesis.partials.levels.weight)
     return codec
 

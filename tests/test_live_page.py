@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from page_fakes import INSECURE, LOOP, LOOP_MS, NO_DEVICE, REFUSE, Network, opened
+from page_fakes import INSECURE, NO_DEVICE, REFUSE, Network, opened, said_by, saved
 from reporting import Report
 
 from experiments.live_browser import CHROMIUM, FADE_SAMPLES, browsing, compare, play, until
@@ -138,17 +138,6 @@ def test_a_page_at_an_address_that_browsers_distrust_says_so(browser: Any, addre
     assert faults == []
 
 
-def test_the_way_from_loudspeaker_to_microphone_is_measured(browser: Any, address: str, report: Report) -> None:
-    page, faults = opened(browser, address, LOOP)
-    page.click("#calibrate")
-    until(page, "!document.getElementById('calibrate').disabled")
-    assert page.is_hidden("#message"), page.inner_text("#message-text")
-    measured_ms = int(page.input_value("#device-delay"))
-    report("page_calibrated_beyond_loop_ms", measured_ms - LOOP_MS)
-    assert LOOP_MS <= measured_ms < LOOP_MS + 300  # the browser's own streams take the rest
-    assert faults == []
-
-
 def test_who_stops_while_it_starts_has_stopped(browser: Any, address: str) -> None:
     page, faults = opened(browser, address)
     page.select_option("#beats", "tempo")
@@ -225,17 +214,6 @@ def test_it_is_used_by_keyboard_and_fits_a_phone(browser: Any, address: str) -> 
     assert faults == []
 
 
-def said_by(page: Any) -> list[dict[str, Any]]:
-    """The texts that the page sends from now on, parsed."""
-    texts: list[dict[str, Any]] = []
-
-    def listen(socket: Any) -> None:
-        socket.on("framesent", lambda payload: texts.append(json.loads(payload)) if isinstance(payload, str) else None)
-
-    page.on("websocket", listen)
-    return texts
-
-
 def test_every_knob_reaches_the_server_and_what_was_played_is_saved(browser: Any, address: str) -> None:
     page, faults = opened(browser, address)
     texts = said_by(page)
@@ -267,21 +245,13 @@ def test_every_knob_reaches_the_server_and_what_was_played_is_saved(browser: Any
     assert [text["beats"] for text in texts if text["type"] == "nudge"] == [-0.05, 0.05]
     assert sum(text["type"] == "tap" for text in texts) == 1
     assert texts[-1]["type"] == "goodbye"
-    waves = [saved(page, name) for name in ("mix", "stem", "both")]
+    waves = [saved(page, name)[0] for name in ("mix", "stem", "both")]
     assert len({wave.shape for wave in waves}) == 1
     assert waves[0].shape[0] >= 5 * 44_100
     mix, stem, both = waves
     assert np.abs(np.clip(mix + stem, -1, 1) - both).max() < 2e-4
     assert np.square(mix).mean() > 1e-6
     assert faults == []
-
-
-def saved(page: Any, name: str) -> np.ndarray:
-    """[N] of the file that a button saves."""
-    with page.expect_download() as download:
-        page.click(f"#save-{name}")
-    assert download.value.suggested_filename.endswith(".wav")
-    return soundfile.read(download.value.path(), dtype="float32")[0]
 
 
 def test_it_can_be_installed_and_opens_without_its_server(browser: Any, network: Network) -> None:

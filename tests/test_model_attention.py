@@ -1,6 +1,6 @@
 import pytest
 import torch
-from contracts import Inputs, verify_stream_contract
+from contracts import ERRORS, Inputs, in_every_precision, verify_stream_contract
 from references import attend
 from reporting import Report
 from torch import Tensor
@@ -12,7 +12,7 @@ from gigmate.model.positions import RotaryPositions, rotate
 from gigmate.model.trunk import Trunk
 
 H, E, WINDOW, CHUNK = 2, 8, 7, 5
-RELATIVE = 2e-6
+RELATIVE = ERRORS[torch.float32]
 
 
 class AttentionStream:
@@ -20,7 +20,8 @@ class AttentionStream:
 
     def __init__(self, attention: Attention, batch: int, max_chunk: int = CHUNK) -> None:
         self.attention, self.rotary = attention, RotaryPositions(E)
-        self.cache = KVCache(1, batch, H, E, window=WINDOW, max_chunk=max_chunk)
+        dtype = attention.out.weight.dtype
+        self.cache = KVCache(1, batch, H, E, window=WINDOW, max_chunk=max_chunk, dtype=dtype)
 
     @torch.no_grad()
     def push(self, inputs: Inputs) -> Tensor:
@@ -65,25 +66,28 @@ def test_attention_is_the_loop(attention: Attention, num_steps: int) -> None:
     )
 
 
-def test_attention_streams(attention: Attention, report: Report) -> None:
+@in_every_precision
+def test_attention_streams(attention: Attention, dtype: torch.dtype, report: Report) -> None:
+    attention.to(dtype)
     error = verify_stream_contract(
         lambda inputs: offline(attention, inputs[0]),
         lambda batch: AttentionStream(attention, batch),
-        (torch.randn(3, 60, H * E),),
+        (torch.randn(3, 60, H * E, dtype=dtype),),
         max_chunk=CHUNK,
-        relative=RELATIVE,
+        relative=ERRORS[dtype],
     )
-    report("p16_cached_error_attention", error)
+    report(f"p16_cached_error_attention_{str(dtype)[6:]}", error)
 
 
-def test_trunk_streams(report: Report) -> None:
+@in_every_precision
+def test_trunk_streams(dtype: torch.dtype, report: Report) -> None:
     torch.manual_seed(0)
     config = ModelConfig(dim=16, num_layers=3, num_heads=2, window=WINDOW)
-    trunk = Trunk(config).eval()
+    trunk = Trunk(config).eval().to(dtype)
 
     class TrunkStream:
         def __init__(self, batch: int) -> None:
-            self.cache = KVCache(3, batch, 2, 8, window=WINDOW, max_chunk=CHUNK)
+            self.cache = KVCache(3, batch, 2, 8, window=WINDOW, max_chunk=CHUNK, dtype=dtype)
 
         @torch.no_grad()
         def push(self, inputs: Inputs) -> Tensor:
@@ -101,9 +105,9 @@ def test_trunk_streams(report: Report) -> None:
         with torch.no_grad():
             return trunk(inputs[0])
 
-    hidden = torch.randn(3, 60, 16)
-    error = verify_stream_contract(whole, TrunkStream, (hidden,), max_chunk=CHUNK, relative=RELATIVE)
-    report("p16_cached_error_trunk", error)
+    hidden = torch.randn(3, 60, 16, dtype=dtype)
+    error = verify_stream_contract(whole, TrunkStream, (hidden,), max_chunk=CHUNK, relative=ERRORS[dtype])
+    report(f"p16_cached_error_trunk_{str(dtype)[6:]}", error)
 
 
 def test_a_ring_of_the_size_of_the_window_would_be_wrong_for_chunks(attention: Attention) -> None:

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from contracts import Inputs, verify_stream_contract
+from contracts import ERRORS, Inputs, in_every_precision, verify_stream_contract
 from reporting import Report
 from tiny_models import K, V, as_inputs, from_inputs, random_frames, random_steps, tiny_model
 from torch import Tensor
@@ -11,8 +11,6 @@ from gigmate.model.conditions import AHEAD_FRAMES, SLOW_FRAMES, FrameConditions,
 from gigmate.model.config import PATTERNS
 from gigmate.model.lm import AccompanimentLM, shift_steps
 from gigmate.model.losses import token_losses
-
-RELATIVE = 2e-6
 
 
 class LMStream:
@@ -32,10 +30,13 @@ class LMStream:
         self.cache.reset()
 
 
-@pytest.mark.parametrize("name", ["delay", "flatten"])
-def test_cached_decode_equals_the_full_pass(name: str, report: Report) -> None:
-    model = tiny_model(name)
-    steps, conditions = random_steps(model, 3, 60)
+@pytest.mark.parametrize(("name", "max_chunk", "seed"), [("delay", 7, 0), ("flatten", 2, 1), ("delay", 50, 2)])
+@in_every_precision
+def test_cached_decode_equals_the_full_pass(
+    dtype: torch.dtype, name: str, max_chunk: int, seed: int, report: Report
+) -> None:
+    model = tiny_model(name).to(dtype)
+    steps, conditions = random_steps(model, 3, 80 // model.config.build_pattern().period)
 
     def whole(inputs: Inputs) -> Tensor:
         with torch.no_grad():
@@ -43,12 +44,14 @@ def test_cached_decode_equals_the_full_pass(name: str, report: Report) -> None:
 
     error = verify_stream_contract(
         whole,
-        lambda batch: LMStream(model, batch, 7),
+        lambda batch: LMStream(model, batch, max_chunk),
         (shift_steps(steps, V).transpose(1, 2), *as_inputs(conditions)),
-        max_chunk=7,
-        relative=RELATIVE,
+        max_chunk=max_chunk,
+        relative=ERRORS[dtype],
+        seed=seed,
+        poison=1e4 if dtype == torch.bfloat16 else math.nan,
     )
-    report("p16_cached_error_lm", error)
+    report(f"p16_cached_error_lm_{str(dtype)[6:]}", error)
 
 
 @pytest.mark.parametrize("lookahead", [-5, -1, 0, 1, 4])

@@ -102,24 +102,6 @@ def test_the_python_example_runs(place: Path):
     assert done.returncode == 0, done.stderr[-2_000:]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_reports_of_evaluate_run(tmp_path: Path):
-    few = ["data.source.first_seed=4000000", "data.source.num_songs=400", "data.source.seconds=24", "limit=1"]
-    for arguments in (["experiment=codec", *few], ["what=continuation", *few]):
-        done = subprocess.run(
-            words(shlex.join(["python", "evaluate.py", *arguments])),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-2_000:]
-        report = Path(tmp_path / done.stdout.strip().splitlines()[-1])
-        assert report.name == "report.md"
-        shutil.rmtree(report.parent)
-
-
 def test_make_help_lists_what_the_readme_names():
     listed = subprocess.run(["make", "help"], cwd=REPO, capture_output=True, text=True, check=True).stdout
     for target in ("demo", "serve", "test", "test-all", "check", "format", "bench", "train-smoke"):

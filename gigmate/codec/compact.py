@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from gigmate.codec.base import CodecSpec, check_codes, check_wave, on_device
 from gigmate.codec.compact_net import Analysis, CausalStack, Past, Synthesis
-from gigmate.codec.partials import Partials, note_rows
+from gigmate.codec.note_reader import NoteReader
+from gigmate.codec.partials import Partials
 from gigmate.codec.quantizer import Quantized, ResidualQuantizer
 from gigmate.files.bundle import fingerprint, read_bundle
-from gigmate.pitch import NUM_NOTE_CODES
 from gigmate.shapes import Codes, NoteCodes, Wave
 
 if TYPE_CHECKING:
@@ -73,11 +73,7 @@ class CompactCodec(nn.Module):
         self.from_latent = nn.Linear(config.latent_dim, config.dim)
         self.decoder = CausalStack(config.dim, config.expansion, config.decoder_dilations)
         self.synthesis = Synthesis(config.hop, config.dim, config.expansion, config.synthesis_blocks, self._partials())
-        self.note = (
-            nn.Embedding(NUM_NOTE_CODES + 1, config.dim, padding_idx=NUM_NOTE_CODES) if self.reads_notes else None
-        )
-        if self.note is not None:
-            nn.init.zeros_(self.note.weight)
+        self.note = NoteReader(config.dim) if self.reads_notes else None
         self._spec: CodecSpec | None = None
 
     def _partials(self) -> Partials | None:
@@ -134,7 +130,7 @@ class CompactCodec(nn.Module):
         """
         hidden = self.from_latent(latents)
         if self.note is not None and notes is not None:
-            hidden = hidden + self.note(note_rows(notes))
+            hidden = hidden + self.note(notes)
         hidden, decoder_past = self.decoder(hidden, past[0])
         windows, synthesis_past = self.synthesis(hidden, past[1], notes)
         return windows, (decoder_past, synthesis_past)

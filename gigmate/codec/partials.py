@@ -16,8 +16,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from gigmate.pitch import HIGHEST_PITCH, LOWEST_PITCH, NUM_NOTE_CODES, NUM_PITCH_CLASSES, UNKNOWN_NOTES, read_note_code
-from gigmate.shapes import NoteCodes
+from gigmate.codec.note_reader import note_rows
+from gigmate.pitch import HIGHEST_PITCH, LOWEST_PITCH, NUM_NOTE_CODES, NUM_PITCH_CLASSES, read_note_code
 
 NUM_VOICES = 3
 _CHORD_BASE = 36  # MIDI pitch of the C from which the fundamentals of chords are counted: all octaves are partials
@@ -101,11 +101,6 @@ class Partials(nn.Module):
         runs = zip(numbers.tolist(), parts[order].split(counts.tolist()), strict=True)
         made = torch.cat([run @ self.waves[number] for number, run in runs])
         return torch.empty_like(made).index_copy(0, order, made)
-
-
-def note_rows(notes: NoteCodes) -> Tensor:
-    """The row of each note code in tables of `NUM_NOTE_CODES` + 1 rows, of which the last is for unknown notes."""
-    return torch.where(notes == UNKNOWN_NOTES, NUM_NOTE_CODES, notes)
 
 
 def pitch_of_place(place: int) -> int:

@@ -31,7 +31,7 @@ class Audition:
     """
 
     judge: Judge
-    num_candidates: int = 4
+    num_candidates: int = 2
     every_frames: int = 25
 
     def __post_init__(self) -> None:

@@ -34,16 +34,26 @@ class BeatBias:
 
     def __init__(self, codebook_size: int, taste: NoteTaste, device: torch.device) -> None:
         self._frame_s, self._strength = 1 / taste.frame_rate, taste.beat_strength
-        self._begins = torch.zeros(codebook_size, dtype=torch.bool)
-        self._begins[:NUM_NOTE_CODES] = torch.tensor([read_note_code(code).begins for code in range(NUM_NOTE_CODES)])
-        self._begins = self._begins.to(device)
+        self._begins = codes_that_begin(codebook_size).to(device)
 
     def weigh(self, notes: Tensor, conditions: StepConditions) -> Tensor:
         """Logits of note codes [B, V] of a step, S = 1 -> the same, weighed. They are of the frame after the step's."""
         beats = conditions.beats[:, 0].float()
-        beat_s = 0.5 / beats[:, _TEMPO].exp2()
+        beat_s = beat_seconds(conditions)
         phase = torch.atan2(beats[:, _SIN], beats[:, _COS]) / (2 * torch.pi) + self._frame_s / beat_s
         away = torch.stack([((phase * parts + 0.5) % 1 - 0.5).abs() / parts for parts in _PARTS]).amin(dim=0) * beat_s
         nearness = torch.exp(-0.5 * (away / SPREAD_S).square())
         gain = self._strength * (nearness + _FLOOR).log() * beats.any(dim=-1)
         return notes + gain[:, None] * self._begins
+
+
+def beat_seconds(conditions: StepConditions) -> Tensor:
+    """[B]: how long a beat is in a step, S = 1; half a second where there is no grid."""
+    return 0.5 / conditions.beats[:, 0, _TEMPO].float().exp2()
+
+
+def codes_that_begin(codebook_size: int) -> Tensor:
+    """[V] bool: the note codes with which a note begins."""
+    begins = torch.zeros(codebook_size, dtype=torch.bool)
+    begins[:NUM_NOTE_CODES] = torch.tensor([read_note_code(code).begins for code in range(NUM_NOTE_CODES)])
+    return begins

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gigmate.generation.beat_bias import BeatBias
 from gigmate.generation.chord_bias import ChordBias
+from gigmate.generation.eagerness import Eagerness
 from gigmate.generation.guidance import Guidance
 from gigmate.generation.note_rules import FORBIDDEN, NoteRules
 from gigmate.generation.note_taste import NoteTaste
@@ -30,6 +31,7 @@ class NoteWriting:
         device = model.heads.weight.device
         self._chords = ChordBias(model, taste.chord_strength) if taste.chord_strength > 0 else None
         self._beats = BeatBias(model.config.codebook_size, taste, device) if taste.beat_strength > 0 else None
+        self._eagerness = Eagerness(model.config.codebook_size, taste, device) if taste.eagerness > 0 else None
         self._rules = NoteRules(model.config, device)
         self._unknown = model.config.special_id
         self._num_views = len(guidance.views)
@@ -45,9 +47,10 @@ class NoteWriting:
         by_view[:, self._ignorant, 0] = self._unknown
         return by_view.flatten(0, 1)
 
-    def weigh(self, logits: Tensor, previous: Tensor, conditions: StepConditions) -> Tensor:
+    def weigh(self, logits: Tensor, previous: Tensor, rested: Tensor, conditions: StepConditions) -> Tensor:
         """Logits [b * views, K, V] whose notes, in every view, are those of the first, which knows most, weighed by
-        chord and beat and held to the rules; `previous` [b] are the notes of the step before.
+        chord, beat and eagerness and held to the rules; `previous` [b] are the notes of the step before, `rested` [b]
+        the steps since anything was played.
         """
         by_view = logits.unflatten(0, (-1, self._num_views))
         notes = by_view[:, 0, 0]
@@ -55,6 +58,8 @@ class NoteWriting:
             notes = self._chords.weigh(notes, conditions)
         if self._beats is not None:
             notes = self._beats.weigh(notes, conditions)
+        if self._eagerness is not None:
+            notes = self._eagerness.weigh(notes, rested, conditions)
         notes = notes.masked_fill(~self._rules.allowed(previous, conditions.instrument), FORBIDDEN)
         by_view = torch.cat((notes[:, None, None].expand_as(by_view[:, :, :1]), by_view[:, :, 1:]), dim=2)
         return by_view.flatten(0, 1)

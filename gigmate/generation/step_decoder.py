@@ -13,6 +13,7 @@ from gigmate.generation.note_writing import NoteWriting
 from gigmate.generation.sampler import Sampler, draw_uniform
 from gigmate.model.conditions import StepConditions
 from gigmate.model.lm import AccompanimentLM
+from gigmate.pitch import REST
 from gigmate.shapes import Mask, Steps
 
 FREE = -1
@@ -56,6 +57,7 @@ class StepDecoder:
         self._cache = model.new_cache(batch * len(self._guidance.views), max_chunk)
         shape = (batch, model.config.num_streams)
         self._previous = torch.full(shape, model.config.special_id, device=self.device)
+        self._rested = torch.zeros(batch, dtype=torch.int64, device=self.device)  # steps since a note sounded
 
     @property
     def device(self) -> torch.device:
@@ -83,7 +85,7 @@ class StepDecoder:
             [b, K] int64, the step; rows that aren't active mean nothing.
         """
         rows = None if active is None else active.to(self.device)
-        previous = self._previous[: len(plan)]
+        previous, rested = self._previous[: len(plan)], self._rested[: len(plan)]
         logits = self._logits(previous, conditions, None if rows is None else self._guidance.repeat(rows))
         uniform = draw_uniform(generators[: len(plan)], plan.shape[1], active).to(self.device)
         if isinstance(self._sampler, RowControls):
@@ -92,6 +94,8 @@ class StepDecoder:
             drawn = self._sampler(self._guidance.blend(logits), uniform)
         step = torch.where(plan == FREE, drawn, plan)
         previous.copy_(step if rows is None else torch.where(rows[:, None], step, previous))
+        rests = torch.where(step[:, 0] == REST, rested + 1, 0)
+        rested.copy_(rests if rows is None else torch.where(rows, rests, rested))
         return step
 
     def _logits(self, previous: Tensor, conditions: StepConditions, active: Mask | None) -> Tensor:
@@ -102,7 +106,9 @@ class StepDecoder:
         else:
             expanded = self._guidance.expand(conditions)
             logits = self._model(seen[:, :, None], expanded, self._cache, active)[:, :, 0]
-        return logits if self._notes is None else self._notes.weigh(logits, previous[:, 0], conditions)
+        if self._notes is None:
+            return logits
+        return self._notes.weigh(logits, previous[:, 0], self._rested[: len(previous)], conditions)
 
     def _seen(self, steps: Tensor) -> Tensor:
         """Steps [b, K, ...] as each view sees them [b * views, K, ...]."""
@@ -119,25 +125,28 @@ class StepDecoder:
             self._model(before[:, :, start:stop], part, self._cache)
         if steps.shape[2]:
             self._previous = steps[:, :, -1].clone()
+            rests = (steps[:, 0] == REST).flip(1).cumprod(dim=1).sum(dim=1)
+            self._rested = rests + self._rested * (rests == steps.shape[2])
 
     def alone(self) -> "StepDecoder":
         """One row without a past, with the same model, guidance and sampler."""
         other = copy.copy(self)
         other._cache = self._model.new_cache(len(self._guidance.views), self._cache.max_chunk)
         other._previous = torch.full_like(self._previous[:1], self._model.config.special_id)
+        other._rested = torch.zeros_like(self._rested[:1])
         return other
 
     @torch.inference_mode()
     def adopt(self, row: int, other: "StepDecoder") -> None:
         """A row goes on from where `other`, which was made by `alone`, is."""
         self._cache.adopt(row * len(self._guidance.views), other._cache)
-        self._previous[row] = other._previous[0]
+        self._previous[row], self._rested[row] = other._previous[0], other._rested[0]
 
     def fork(self) -> "StepDecoder":
         """A copy that goes its own way with the same model."""
         other = copy.copy(self)
         other._cache = self._cache.fork()
-        other._previous = self._previous.clone()
+        other._previous, other._rested = self._previous.clone(), self._rested.clone()
         return other
 
     @torch.inference_mode()
@@ -145,12 +154,13 @@ class StepDecoder:
         """Row i goes on from where row `rows[i]` was; [B] int64."""
         rows, num_views = rows.to(self.device), len(self._guidance.views)
         self._cache.select((rows[:, None] * num_views + torch.arange(num_views, device=self.device)).flatten())
-        self._previous = self._previous[rows]
+        self._previous, self._rested = self._previous[rows], self._rested[rows]
 
     @torch.inference_mode()
     def reset(self, rows: Mask | None = None) -> None:
         """Forget the past of `rows` [B] bool on the CPU, or of all."""
         chosen = torch.ones(len(self._previous), dtype=torch.bool) if rows is None else rows
         self._cache.reset(None if rows is None else self._guidance.repeat(rows.to(self.device)))
-        special = self._model.config.special_id
-        self._previous = torch.where(chosen.to(self.device)[:, None], special, self._previous)
+        chosen = chosen.to(self.device)
+        self._previous = torch.where(chosen[:, None], self._model.config.special_id, self._previous)
+        self._rested = self._rested * ~chosen

@@ -20,7 +20,7 @@ from gigmate.accompanist import Accompanist
 from gigmate.errors import UsageError
 from gigmate.generation.controls import RowControls
 from gigmate.generation.frame_generator import FrameGenerator
-from gigmate.generation.note_taste import NoteTaste
+from gigmate.generation.note_taste import USUAL_TASTE
 from gigmate.generation.sampler import row_generators
 from gigmate.generation.step_decoder import FREE
 from gigmate.live.decoding import slot_decoder
@@ -29,7 +29,6 @@ from gigmate.live.hearing import Hearing
 from gigmate.model.conditions import NUM_TAPS, StepConditions
 from gigmate.model.streams import known_notes, streams_of
 from gigmate.music.instruments import INSTRUMENTS
-from gigmate.performance import BEAT_STRENGTH, CHORD_STRENGTH
 from gigmate.pitch import REST, UNKNOWN_NOTES
 from gigmate.shapes import Codes
 
@@ -78,7 +77,7 @@ class Engine:
         for row in range(int(config.writes_notes) + 1):  # rests, and the codec's first codes of silence
             biased[row, silence[row].unique()] = 1.0
         self._controls = RowControls(capacity, biased, self._device)
-        taste = NoteTaste(CHORD_STRENGTH, BEAT_STRENGTH, float(spec.frame_rate))
+        taste = USUAL_TASTE.at(spec.frame_rate)
         self._generator = FrameGenerator(model, self._controls, batch=capacity, taste=taste)
         self._players: dict[str, FrameGenerator | None] = {}
         self._decoder = slot_decoder(codec, capacity)

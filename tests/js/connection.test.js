@@ -77,6 +77,19 @@ test("after a cut it comes back with the token it was given last", () => {
   assert.deepEqual(ends, []);
 });
 
+test("what was turned while it was away counts when it is back", () => {
+  const { connection } = connected();
+  const controls = () => last().sent.filter((data) => data.type === "control");
+  connection.say("control", { density: 0.5, device_delay_ms: 40 });
+  last().drop(1006);
+  connection.say("control", { device_delay_ms: 90 });
+  connection.say("tap", { sample_index: 7 });
+  pass(300);
+  last().welcome("second");
+  assert.deepEqual(controls(), [{ type: "control", density: 0.5, device_delay_ms: 90 }]);
+  assert.equal(last().sent.some((data) => data.type === "tap"), false);
+});
+
 test("the mix goes on where it is; what there was while it was away is left out", () => {
   const { connection } = connected();
   connection.sendMix(0, new Float32Array(960));

@@ -29,6 +29,12 @@ test("the page says where the beat comes from, from message to message", () => {
   }
 });
 
+test("figures of a session that isn't there yet aren't shown as none", () => {
+  const band = { state: "stopped", sampleRate: 48000, inTime: null, rttMs: null };
+  band.block = { numUnderruns: 0, numLate: 0, ahead: 0, delay: 0 };
+  assert.ok(figuresOf(band).every(([, value]) => value === "–"));
+});
+
 test("a sample is played at its index, whatever the order and the size of the messages", () => {
   const ring = new StemRing(4096);
   const stem = ramp(2000);

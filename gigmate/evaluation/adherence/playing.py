@@ -11,14 +11,14 @@ from gigmate.accompanist import Accompanist, instrument_ids
 from gigmate.codec.chunks import decode_song
 from gigmate.evaluation.adherence.pairs import Pair
 from gigmate.evaluation.metrics import Mono
-from gigmate.generation.note_taste import NoteTaste
+from gigmate.generation.note_taste import USUAL_TASTE, NoteTaste
 from gigmate.generation.offline import generate
 from gigmate.generation.sampler import Sampler, TopK
 from gigmate.model.conditions import FrameConditions
 from gigmate.music.grid import BeatGrid
 from gigmate.music.live_tracker import LiveTracker
 from gigmate.music.tracker import track_beats
-from gigmate.performance import BEAT_STRENGTH, CHORD_STRENGTH, hearing_gain
+from gigmate.performance import hearing_gain
 
 _BATCH = 8
 
@@ -33,8 +33,7 @@ class PlayingStyle:
         seed: of the draws.
         sampler: how codes are drawn.
         num_candidates: see `Take`; of what is played live there is only one, for nobody waits for the others.
-        chord_strength: see `Take`.
-        beat_strength: likewise.
+        taste: see `Take`.
         warms_up: whether they have played before the song begins (`gigmate.rehearsal`).
     """
 
@@ -42,9 +41,8 @@ class PlayingStyle:
     guidance_scale: float = 2.0
     seed: int = 0
     sampler: Sampler = TopK()  # noqa: RUF009 (it is frozen)
-    num_candidates: int = 4
-    chord_strength: float = CHORD_STRENGTH
-    beat_strength: float = BEAT_STRENGTH
+    num_candidates: int = 2
+    taste: NoteTaste = USUAL_TASTE
     warms_up: bool = True
 
 
@@ -102,7 +100,7 @@ def _play_batch(player: Accompanist, pairs: Sequence[Pair], lookahead_s: float, 
             style.sampler,
             seed=style.seed,
             guidance_scale=style.guidance_scale,
-            taste=NoteTaste(style.chord_strength, style.beat_strength, float(spec.frame_rate)),
+            taste=style.taste.at(spec.frame_rate),
             warm_ups=[player.warm_up(pair.instrument) if style.warms_up else None for pair in pairs],
             audition=player.audition(conditions, num_frames, style.num_candidates if lookahead >= 0 else 1),
         )

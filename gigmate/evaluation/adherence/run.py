@@ -16,6 +16,7 @@ from gigmate.evaluation.fit.encoder import SHIPPED as SHIPPED_ENCODER
 from gigmate.evaluation.fit.encoder import load_encoder
 from gigmate.evaluation.fit.judge import Judge
 from gigmate.evaluation.metrics import Mono
+from gigmate.generation.note_taste import NoteTaste
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +65,7 @@ def _played(cfg: Any) -> tuple[list[Pair], list[dict[str, Mono]], str]:
         cfg.guidance_scale,
         cfg.seed,
         num_candidates=cfg.num_candidates,
-        chord_strength=cfg.chord_strength,
-        beat_strength=cfg.beat_strength,
+        taste=NoteTaste(cfg.chord_strength, cfg.beat_strength, cfg.eagerness),
         warms_up=cfg.warms_up,
     )
     stems: list[dict[str, Mono]] = [{} for _ in pairs]

@@ -43,6 +43,7 @@ export class Connection {
     this.resume = null;
     this.numTries = 0;
     this.isDone = false;
+    this.turned = {}; // controls since the hello
     this.open();
   }
 
@@ -71,6 +72,8 @@ export class Connection {
       this.resume = message.resume;
       this.numTries = 0;
       this.ping();
+      // what was turned while it was away, or on its way when it was cut, isn't known there
+      if (Object.keys(this.turned).length) this.say("control", this.turned);
       this.on.state("open");
     } else if (message.type === "pong") {
       this.rttMs = performance.now() - message.sent_ms;
@@ -96,8 +99,9 @@ export class Connection {
     this.say("ping", { id: this.numPings, sent_ms: performance.now(), rtt_ms: this.rttMs });
   }
 
-  /** Send a control, tap, nudge ...; nothing while the connection is away. */
+  /** Send a control, tap, nudge ...; while the connection is away only controls are kept, and sent when it is back. */
   say(type, values) {
+    if (type === "control") Object.assign(this.turned, values);
     if (this.isWelcome && this.socket.readyState === WebSocket.OPEN) this.socket.send(encodeText(type, values));
   }
 

@@ -9,15 +9,16 @@ export function figuresOf(band) {
   const { block, stats, beat, plan, context } = band;
   return [
     ["In time", band.inTime === null ? "–" : `${floorTo(100 * band.inTime, 10)} %`],
-    ["Gaps in its sound", String(block.numUnderruns)],
-    ["Came too late", `${Math.round(samplesMs(block.numLate))} ms`],
-    plan?.mode === "bars" ? ["Follows behind by", barsOf(plan)] : ["Plays ahead by", ms(plan && -plan.lookahead_ms)],
+    ["Gaps in its sound", band.inTime === null ? "–" : String(block.numUnderruns)],
+    ["Came too late", band.inTime === null ? "–" : `${Math.round(samplesMs(block.numLate))} ms`],
     ["Has ready", ms(samplesMs(block.ahead))],
+    plan?.mode === "bars" ? ["Follows behind by", barsOf(plan)] : ["Plays ahead by", ms(plan && -plan.lookahead_ms)],
     ["Round trip", ms(band.rttMs)],
     ["Server needs for 20 ms", stats?.step_p50_ms == null ? "–" : `${stats.step_p50_ms.toFixed(1)} ms`],
-    ["Sound output takes", ms(context && 1000 * ((context.outputLatency ?? 0) + (context.baseLatency ?? 0)))],
+    ["Made up for devices", ms(samplesMs(block.delay))],
     ["The beat comes from", BEAT_SOURCES[beat?.source] ?? "–"],
     ["Sure of the beat", beat ? `${Math.round(100 * beat.confidence)} %` : "–"],
+    ["Sound output takes", ms(context && 1000 * ((context.outputLatency ?? 0) + (context.baseLatency ?? 0)))],
     ["Sessions on the server", stats ? String(stats.sessions) : "–"],
   ];
 }

@@ -17,6 +17,7 @@ const FIRST_SONG = 7_000_000; // far from the songs that models are trained on
 
 const taps = new TapTempo();
 const pressed = { mute: false, "lay-out": false, solo: false };
+let isMeasuring = false;
 const band = new Band({ change: show, end: ended });
 
 function settings() {
@@ -46,6 +47,7 @@ function settings() {
 }
 
 async function toggle() {
+  if (isMeasuring) return;
   if (band.state !== "stopped") {
     band.stop("");
     return;
@@ -53,7 +55,7 @@ async function toggle() {
   $("message").hidden = true;
   const wrong = [...document.querySelectorAll("input:invalid")].find((input) => input.closest("[hidden]") === null);
   if (wrong) {
-    complain(`${wrong.labels[0].textContent.trim()}: ${wrong.validationMessage}`);
+    complainOf(wrong);
     wrong.focus();
     return;
   }
@@ -76,13 +78,19 @@ function complain(sentence) {
   $("message").hidden = false;
 }
 
+function complainOf(input) {
+  complain(`${input.labels[0].textContent.trim()}: ${input.validationMessage}`);
+}
+
 function show() {
   const isOn = band.state !== "stopped";
   $("start").textContent = { stopped: "Start", starting: "Cancel", playing: "Stop" }[band.state];
   $("start").classList.toggle("playing", isOn);
   const sentence = band.notice || statusSentence();
   if ($("status").textContent !== sentence) $("status").textContent = sentence; // else it would be read out again
-  for (const id of ["source", "song", "input", "file", "beats", "bpm", "beats-per-bar", "calibrate"]) $(id).disabled = isOn;
+  for (const id of ["source", "song", "input", "file", "beats", "bpm", "beats-per-bar"]) $(id).disabled = isOn;
+  $("start").disabled = isMeasuring;
+  $("calibrate").disabled = isOn || isMeasuring;
   const hasRecording = !isOn && Boolean(band.recording?.numSamples);
   for (const id of ["save-mix", "save-stem", "save-both"]) $(id).disabled = !hasRecording;
   if (band.recording) $("recorded").textContent = recordedSentence(band.recording);
@@ -94,6 +102,7 @@ function recordedSentence({ seconds, isFull }) {
 }
 
 function statusSentence() {
+  if (isMeasuring) return "Listening for the chirp …";
   if (band.state === "starting") return "Opening sound and connection …";
   if (band.state === "stopped") return "Ready. Choose what you play and what the band plays.";
   if (band.plan?.mode === "bars") {
@@ -168,7 +177,10 @@ function wire() {
     $(id).addEventListener("change", () => band.control({ [id]: Number($(id).value) }));
     say();
   }
-  const turned = (id, values) => $(id).addEventListener("change", () => band.control(values(Number($(id).value))));
+  const turned = (id, values) => $(id).addEventListener("change", () => {
+    if ($(id).validity.valid) band.control(values(Number($(id).value)));
+    else complainOf($(id));
+  });
   turned("device-delay", (value) => ({ device_delay_ms: value }));
   turned("buffer", (value) => ({ buffer_ms: value }));
   turned("lookahead", (value) => ({ lookahead_ms: -value }));
@@ -187,16 +199,24 @@ function wire() {
 }
 
 async function measure() {
-  $("calibrate").disabled = true;
+  $("message").hidden = true;
+  if (obstacle()) {
+    complain(obstacle());
+    return;
+  }
+  isMeasuring = true;
+  show();
+  let sentence = null;
   try {
     $("device-delay").value = await calibrate($("input").value);
     $("device-delay").dispatchEvent(new Event("change"));
-    $("status").textContent = `Loudspeaker to microphone: ${$("device-delay").value} ms.`;
+    sentence = `Loudspeaker to microphone: ${$("device-delay").value} ms.`;
   } catch (error) {
     complain(error.message);
-  } finally {
-    $("calibrate").disabled = false;
   }
+  isMeasuring = false;
+  show();
+  if (sentence) $("status").textContent = sentence;
 }
 
 function key(event) {

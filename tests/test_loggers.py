@@ -1,0 +1,51 @@
+"""Every logger leaves a run's figures in the run's folder, without a network and without an account."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LEAVES = {
+    "csv": "csv/version_0/metrics.csv",
+    "tensorboard": "tensorboard/version_0/events.out.tfevents.*",
+    "wandb": "wandb/offline-run-*/run-*.wandb",
+}
+IN_SMALL = ["codec.weights=random", "data.source.seconds=6", "trainer.max_steps=2", "trainer.limit_val_batches=1"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all of them run: the first one makes the songs, the others find them."""
+    return tmp_path_factory.mktemp("loggers")
+
+
+def offline(home: Path) -> dict[str, str]:
+    """The environment of somebody who is logged in nowhere, behind a proxy that doesn't answer."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    dead = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    return kept | dead | {"HOME": str(home), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.xdist_group("loggers")
+@pytest.mark.parametrize("logger", LEAVES)
+def test_a_run_leaves_its_figures_in_its_folder(repo: Path, place: Path, logger: str) -> None:
+    command = [sys.executable, str(repo / "train.py"), "experiment=smoke", f"logger={logger}", *IN_SMALL]
+    done = subprocess.run(
+        [*command, f"paths.run_dir={logger}"],
+        cwd=place,
+        env=offline(place / "home"),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (log,) = (place / logger).glob(LEAVES[logger])
+    content = log.read_bytes()
+    for figure in (b"train/loss", b"valid/loss", b"valid/unigram_entropy_k0"):
+        assert figure in content
+    assert {path.name for path in place.iterdir()} <= {"home", "data", *LEAVES}
