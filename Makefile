@@ -7,6 +7,8 @@ SONG ?=
 INSTRUMENT ?= drums
 # Spinning OpenMP threads on a busy machine make every step several times slower.
 export OMP_WAIT_POLICY := PASSIVE
+# Most of a short command's time is compiling what Python may not keep.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup setup-dev demo serve test test-all check format lock train-smoke bench bench-quick bench-peers bench-onnx bench-librosa bench-guard clean
 
@@ -38,10 +40,10 @@ serve: .venv/core ## the live server and its page on http://127.0.0.1:8765
 	$(BIN)/python serve.py
 
 test: .venv/dev ## the quick lane (under 5 minutes on 2 cores)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m "not slow"
 
 test-all: .venv/dev ## the long lane: README commands, multirun, resume, bad inputs (under 20 minutes)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m slow
 
 check: .venv/dev ## format, lint, types
 	$(BIN)/ruff format --check .

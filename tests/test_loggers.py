@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gigmate.training.loggers import build_loggers
+
 LEAVES = {
     "csv": "csv/version_0/metrics.csv",
     "tensorboard": "tensorboard/version_0/events.out.tfevents.*",
@@ -49,3 +51,22 @@ def test_a_run_leaves_its_figures_in_its_folder(repo: Path, place: Path, logger:
     for figure in (b"train/loss", b"valid/loss", b"valid/unigram_entropy_k0"):
         assert figure in content
     assert {path.name for path in place.iterdir()} <= {"home", "data", *LEAVES}
+
+
+@pytest.mark.slow
+def test_a_w_and_b_that_is_not_reached_keeps_its_figures_here_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("WANDB_MODE", "online")  # Lightning sets another one, which ends with the test
+    monkeypatch.chdir(tmp_path)
+    target = "lightning.pytorch.loggers.WandbLogger"
+    entry = {"_target_": target, "save_dir": str(tmp_path), "project": "gigmate", "name": None, "offline": False}
+    (logger,) = build_loggers({"wandb": entry})
+    logger.log_metrics({"loss": 1.5}, step=1)
+    logger.finalize("success")
+    (said,) = [record.getMessage() for record in caplog.records if "W&B" in record.getMessage()]
+    assert str(tmp_path) in said
+    assert list((tmp_path / "wandb").glob("offline-run-*"))

@@ -16,6 +16,7 @@ from gigmate.model.config import ModelConfig
 from gigmate.training.checkpoints import VerifiedCheckpointIO
 from gigmate.training.export import Exporter
 from gigmate.training.lm_module import LMModule
+from gigmate.training.loggers import build_loggers
 from gigmate.training.step_seed import StepSeed
 
 Config = Mapping[str, Any]
@@ -79,7 +80,7 @@ def build_trainer(config: Config, run_dir: Path, module: L.LightningModule, expo
     return L.Trainer(
         **settings,
         callbacks=[StepSeed(int(config["seed"])), *callbacks, exporter],
-        logger=[build(entry, f"logger.{name}") for name, entry in config["logger"].items()] or False,
+        logger=build_loggers(config["logger"]) or False,
         plugins=[VerifiedCheckpointIO(partial(exporter.judge, module))],
         default_root_dir=run_dir,
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),

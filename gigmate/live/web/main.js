@@ -94,6 +94,7 @@ function show() {
   const hasRecording = !isOn && Boolean(band.recording?.numSamples);
   for (const id of ["save-mix", "save-stem", "save-both"]) $(id).disabled = !hasRecording;
   if (band.recording) $("recorded").textContent = recordedSentence(band.recording);
+  figures();
 }
 
 function recordedSentence({ seconds, isFull }) {
@@ -241,7 +242,6 @@ function sourceFields() {
 wire();
 sourceFields();
 show();
-figures();
 setInterval(figures, 250);
 requestAnimationFrame(frame);
 if ("serviceWorker" in navigator) navigator.serviceWorker.register("/sw.js").catch(() => {});
