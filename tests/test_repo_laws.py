@@ -76,7 +76,7 @@ ONLY_IN = {
     "soxr": ("gigmate.audio",),
     "symusic": ("gigmate.music",),
     "fastapi": ("gigmate.live.server",),
-    "wandb": (),
+    "wandb": ("gigmate.training.loggers",),
     "mido": ("gigmate.play",),
     "sounddevice": ("gigmate.play",),
     "pretty_midi": (),
