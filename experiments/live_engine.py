@@ -2,15 +2,18 @@
 
 Batches of 1, 2 and 4 sessions and four sessions alone take turns, call by call, so that what else the machine does
 meets all of them alike. The past is 10 s long when counting begins. CPU time is that of the thread; wall time is
-what a session waits, with whatever else runs on the machine.
+what a session waits, with whatever else runs on the machine. The last row is the same few products over and over: what
+of the tail is the machine's own.
 """
 
 import argparse
+import gc
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from gigmate.accompanist import Accompanist
@@ -57,9 +60,29 @@ class Timed:
         self.wall_ms.append(1000 * (time.perf_counter() - wall_s))
 
 
-def measure(player: Accompanist, num_calls: int) -> dict[int, Timed]:
-    """By batch size, timed in turns."""
-    timed = {size: Timed(player, size) for size in _BATCHES}
+class Products:
+    """Work that is the same at every step: 40 products of a row with 256 x 768 weights, 31 MB."""
+
+    def __init__(self) -> None:
+        self._row, self._weights = torch.randn(1, 256), torch.randn(40, 256, 768)
+        self.wall_ms: list[float] = []
+        self.cpu_ms: list[float] = []
+
+    def step(self) -> None:
+        """Once."""
+        wall_s, cpu_s = time.perf_counter(), time.thread_time()
+        for weight in self._weights:
+            _ = self._row @ weight
+        self.cpu_ms.append(1000 * (time.thread_time() - cpu_s))
+        self.wall_ms.append(1000 * (time.perf_counter() - wall_s))
+
+
+def measure(player: Accompanist, num_calls: int) -> dict[int, "Timed | Products"]:
+    """By batch size, timed in turns; 0: the products."""
+    timed: dict[int, Timed | Products] = {size: Timed(player, size) for size in _BATCHES}
+    timed[0] = Products()
+    gc.collect()
+    gc.freeze()  # as the live worker does
     for number in range(_PAST_CALLS + num_calls):
         for engine in timed.values():
             engine.step()
@@ -70,15 +93,15 @@ def measure(player: Accompanist, num_calls: int) -> dict[int, Timed]:
     return timed
 
 
-def rows(timed: dict[int, Timed]) -> list[Row]:
+def rows(timed: dict[int, "Timed | Products"]) -> list[Row]:
     """A row a batch size."""
     one: NDArray[np.float64] = np.array(timed[1].cpu_ms)
     return [
         {
-            "sessions": str(size),
+            "sessions": str(size) if size else "products alone",
             **{f"wall p{share}, ms": f"{np.percentile(engine.wall_ms, share):.2f}" for share in _SHARES},
             **{f"CPU p{share}, ms": f"{np.percentile(engine.cpu_ms, share):.2f}" for share in _SHARES},
-            "as many alone to batch": f"{size * np.median(one) / np.median(engine.cpu_ms):.2f}",
+            "as many alone to batch": f"{size * np.median(one) / np.median(engine.cpu_ms):.2f}" if size else "",
         }
         for size, engine in timed.items()
     ]
