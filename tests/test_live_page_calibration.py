@@ -33,7 +33,7 @@ LESS_MS, FAR_MS = 80, 600  # by hand: less than was measured, and far more than 
 BUFFER_MS = 60  # the page's own
 FIGURES = """() => {
   const { block, plan, stats } = gigmate.band;
-  return { underruns: block.numUnderruns, plan, step_p95_ms: stats.step_p95_ms };
+  return { underruns: block.numUnderruns, plan, XX: stats, it: gigmate.band.inTime };
 }"""
 
 pytestmark = [
@@ -157,6 +157,21 @@ def heard_later_ms(mix: Mono, stem: Mono, rate: int) -> tuple[float, float]:
     return 1000 * (best - most) / rate, float(scores[best] / np.abs(others).max())
 
 
+def test_a_chirp_that_nobody_hears_is_a_sentence(server: LiveServer, song: Song) -> None:
+    with browsing(song.path) as browser:
+        page, faults = opened(browser, f"http://127.0.0.1:{server.port}/")
+        page.fill("#device-delay", "70")
+        page.click("#calibrate")
+        page.wait_for_selector("#message:not([hidden])")
+        assert "The chirp wasn't heard" in page.inner_text("#message-text")
+        assert page.input_value("#device-delay") == "70"
+        assert page.is_enabled("#start")
+        page.fill("#device-delay", "5000")
+        page.press("#device-delay", "Enter")
+        assert page.inner_text("#message-text").startswith("Devices, ms: ")
+        assert faults == []
+
+
 def test_a_chirp_finds_the_delay_of_the_room_while_a_song_is_played(session: Session, report: Report) -> None:
     report("page_calibrated_beyond_loop_ms", session.measured_ms - AIR_MS, "of which a block is the loop's own")
     assert 0 <= session.measured_ms - AIR_MS <= BLOCK_MS + 0.5  # it is rounded
@@ -189,8 +204,9 @@ def test_the_server_is_told_and_plays_ahead_by_as_much_more(session: Session) ->
 
 def test_it_plays_without_a_gap_and_on_the_beat(session: Session, song: Song, report: Report) -> None:
     figures = session.figures
-    if figures["step_p95_ms"] > 20:
-        pytest.skip(f"the server's step of 20 ms takes {figures['step_p95_ms']:.0f} ms: this machine is too busy")
+    print("XX", figures)
+    if "too slow" in figures["plan"]["reason"]:
+        pytest.skip(f"the server says that {figures['plan']['reason']}")
     report("page_calibrated_underruns", figures["underruns"])
     stop = session.turned[0]
     mix, stem = (resample(track[None, :stop], session.rate, RATE)[0] for track in (session.mix, session.stem))
@@ -200,18 +216,3 @@ def test_it_plays_without_a_gap_and_on_the_beat(session: Session, song: Song, re
     report("page_calibrated_off_the_eighths", 1 - on_beat, "0 on them, 1 anywhere, 2 midway")
     assert figures["underruns"] == 0
     assert on_beat > 0.15  # in 012 .30 to .43 within a minute, drums of other songs -.06 to .14
-
-
-def test_a_chirp_that_nobody_hears_is_a_sentence(server: LiveServer, song: Song) -> None:
-    with browsing(song.path) as browser:
-        page, faults = opened(browser, f"http://127.0.0.1:{server.port}/")
-        page.fill("#device-delay", "70")
-        page.click("#calibrate")
-        page.wait_for_selector("#message:not([hidden])")
-        assert "The chirp wasn't heard" in page.inner_text("#message-text")
-        assert page.input_value("#device-delay") == "70"
-        assert page.is_enabled("#start")
-        page.fill("#device-delay", "5000")
-        page.press("#device-delay", "Enter")
-        assert page.inner_text("#message-text").startswith("Devices, ms: ")
-        assert faults == []
