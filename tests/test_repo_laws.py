@@ -18,7 +18,7 @@ SOURCES = {
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in SOURCES.items()}
 
 PARTS = {
-    "base": ("shapes", "errors", "pitch", "stopwatch"),
+    "base": ("shapes", "errors", "pitch", "stopwatch", "tracing"),
     "files": ("files",),
     "audio": ("audio",),
     "archive": ("archive",),

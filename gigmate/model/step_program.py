@@ -1,35 +1,15 @@
-"""The program that tracing makes of a step (`gigmate.model.step_function`).
+"""A step (`gigmate.model.step_function`) as one module, of which tracing makes a program (`gigmate.tracing`).
 
-A step is some three hundred small operations. Python takes a third of their time to call them one by one; traced once,
-torch's own interpreter does, without a compiler and within a few tenths of a second. Sizes of batch and past may be
-others than when it was traced: nothing in the function may turn one into a number of Python.
+A step is some three hundred small operations.
 """
 
-import warnings
 from collections.abc import Callable
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from gigmate.model.past import OneStep
 from gigmate.model.step_function import StepFunction
 from gigmate.shapes import Mask
-
-Program = Callable[..., Tensor]
-_WARM_UPS = 3
-"""Runs after which the interpreter has settled."""
-
-
-def traced(step: nn.Module, given: tuple[Tensor, ...]) -> Program:
-    """The program of a module, which is run a few times with these tensors: it has to come to the same every time."""
-    make: Any = torch.jit
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch.compile, its successor, wants a compiler
-        program = make.freeze(make.trace(step.eval(), given, check_trace=False))
-    for _ in range(_WARM_UPS):
-        program(*given)
-    return program
 
 
 class Step(nn.Module):

@@ -9,7 +9,6 @@ exact, rows are scaled each by itself, and so what a row gets depends on no othe
 """
 
 import logging
-import sys
 
 import torch
 from torch import Tensor
@@ -20,12 +19,10 @@ from gigmate.model.lm import AccompanimentLM
 from gigmate.model.past import OneStep
 from gigmate.model.products import Int8Product
 from gigmate.model.step_function import StepFunction, Weights
-from gigmate.model.step_program import Program, Step, traced
+from gigmate.model.step_program import Step
 from gigmate.model.stepping import Views
 from gigmate.shapes import Mask
-
-_CAN_TRACE = sys.version_info < (3, 14)
-"""torch's tracing is said not to work beyond."""
+from gigmate.tracing import CAN_TRACE, Program, traced
 
 _LOG = logging.getLogger(__name__)
 
@@ -57,7 +54,7 @@ class Stepper:
         self.weights, self.dtype, self._is_traced = (
             weights,
             torch.float32,
-            is_traced and weights == "int8" and _CAN_TRACE,
+            is_traced and weights == "int8" and CAN_TRACE,
         )
         self._model, self._function = model, StepFunction(model, weights)
         self._known: dict[tuple[tuple[float, bool, bool], ...], Tensor] = {}
