@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := PASSIVE
 # Most of a short command's time is compiling what Python may not keep.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup setup-dev demo serve test test-all check format lock train-smoke bench bench-quick bench-peers bench-onnx bench-librosa bench-guard clean
+.PHONY: help setup setup-dev demo serve test test-all check format audit lock train-smoke bench bench-quick bench-peers bench-onnx bench-librosa bench-guard clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -53,6 +53,9 @@ check: .venv/dev ## format, lint, types
 format: .venv/dev ## reformat and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+audit: .venv/uv ## known vulnerabilities of what the locks install, as far as PyPI answers
+	$(BIN)/python tests/audit_locks.py
 
 lock: .venv/uv ## resolve the dependencies anew (versions and hashes, no addresses)
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -41,6 +41,9 @@ LEARNT_S = 10.0
 _SHARES = (50, 95, 99)
 _REFUSALS, _NUM_DECODED = 50, 1000
 
+Refusals = dict[str, list[float]]
+"""Seconds that each client waited, by how they came."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -130,23 +133,27 @@ def codec_times() -> list[float]:
     return times_s
 
 
-async def refusals(url: str) -> list[float]:
-    """How long clients wait to hear that there is no place, in seconds; all come together."""
-
-    async def one() -> float:
-        start_s = time.perf_counter()
-        try:
-            async with connect(url, subprotocols=[SUBPROTOCOL], compression=None):  # pyright: ignore[reportArgumentType]
-                raise RuntimeError("a full server took one more")
-        except InvalidStatus as refused:
-            if refused.response.status_code != 503:
-                raise
-            return time.perf_counter() - start_s
-
-    return list(await asyncio.gather(*(one() for _ in range(_REFUSALS))))
+async def refusal(url: str) -> float:
+    """How long a client waits to hear that there is no place, in seconds."""
+    start_s = time.perf_counter()
+    try:
+        async with connect(url, subprotocols=[SUBPROTOCOL], compression=None):  # pyright: ignore[reportArgumentType]
+            raise RuntimeError("a full server took one more")
+    except InvalidStatus as refused:
+        if refused.response.status_code != 503:
+            raise
+        return time.perf_counter() - start_s
 
 
-async def measure(server: LiveServer, seconds: float) -> tuple[Outcome, dict[int, float], list[float]]:
+async def refusals(url: str) -> Refusals:
+    """Of clients who come one after the other, and of as many who come together."""
+    return {
+        "one after the other": [await refusal(url) for _ in range(_REFUSALS)],
+        "at once": list(await asyncio.gather(*(refusal(url) for _ in range(_REFUSALS)))),
+    }
+
+
+async def measure(server: LiveServer, seconds: float) -> tuple[Outcome, dict[int, float], Refusals]:
     """The recorded session, the loop's lateness p99 in seconds by number of sessions, and the refusals' times."""
     song, _ = practice_song(seconds)
     hello = Hello(version=VERSION, sample_rate=RATE, instrument="drums", buffer_ms=BUFFER_MS, record=True)
@@ -166,7 +173,7 @@ async def measure(server: LiveServer, seconds: float) -> tuple[Outcome, dict[int
     return outcome, lags, refused_s
 
 
-def report(measured: Sequence[Part], outcome: Outcome, lags: dict[int, float], refused_s: Sequence[float]) -> str:
+def report(measured: Sequence[Part], outcome: Outcome, lags: dict[int, float], refused_s: Refusals) -> str:
     """The page without its facts."""
     figures = outcome.figures()
     lines = [
@@ -177,13 +184,17 @@ def report(measured: Sequence[Part], outcome: Outcome, lags: dict[int, float], r
         }
         for number, lag_s in lags.items()
     ]
-    refusal = {f"p{share}, ms": f"{1000 * np.percentile(refused_s, share):.1f}" for share in _SHARES}
+    waits = [
+        {f"{len(times_s)} clients too many, refused after": how}
+        | {f"p{share}, ms": f"{1000 * np.percentile(times_s, share):.1f}" for share in _SHARES}
+        for how, times_s in refused_s.items()
+    ]
     return "\n".join(
         [
             markdown(rows(measured, -figures.lookahead_ms)),
             f"In time: {100 * figures.in_time:.2f} %, {figures.underruns} underruns, mode {figures.mode}.\n",
             markdown(lines),
-            markdown([{f"{len(refused_s)} clients too many at once, refused after": "", **refusal}]),
+            markdown(waits),
         ]
     )
 
