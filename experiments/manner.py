@@ -3,7 +3,7 @@
 Level, density and silence are what decides whether adherence counts (`is_sane`). Songs of the practice band that no
 table judges by (seeds from 5,000,000), so that settings can be chosen by them.
 
-    python -m experiments.manner keys --set sustain=0 --set sustain=0.5 --set sustain=1
+    python -m experiments.manner drums --lookahead -0.5 --set eagerness=0 --set eagerness=1
 """
 
 import argparse
@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from gigmate.evaluation.adherence.part import Part
 from gigmate.evaluation.adherence.playing import PlayingStyle, play_pairs
 from gigmate.evaluation.adherence.scoring import score_part
 from gigmate.evaluation.adherence.soundness import is_sane
+from gigmate.evaluation.metrics import Mono
 from gigmate.evaluation.tables import Row, markdown
 from gigmate.generation.note_taste import USUAL_TASTE
 
@@ -38,28 +38,29 @@ def judged(pairs: Sequence[Pair], player: Accompanist, lookahead_s: float, style
     return [_values(pair, stem) for pair, stem in zip(pairs, stems, strict=True)]
 
 
-def _values(pair: Pair, wave: Any) -> Values:
+def _values(pair: Pair, wave: Mono | None) -> Values:
+    assert wave is not None
     assert pair.true is not None
-    parts = [Part(each, pair.sample_rate) for each in (wave, pair.mix, pair.true)]
-    return score_part(pair, *parts)
+    own, mix, true = (Part(each, pair.sample_rate) for each in (wave, pair.mix, pair.true))
+    return score_part(pair, own, mix, true)
 
 
 def row(name: str, own: Sequence[Values], true: Sequence[Values]) -> Row:
     """One setting's means and medians against the true stems."""
     both = list(zip(own, true, strict=True))
-    alone = [{**t, key: o[key]} for o, t in both for key in ("loudness_db", "density", "silence")]
-    sane_alone = np.array([is_sane(mixed, t) for mixed, t in zip(alone, [t for t in true for _ in range(3)], strict=True)])
-    level, density, silence = sane_alone.reshape(-1, 3).mean(axis=0)
     ratios = [(o["density"] + 0.05) / (t["density"] + 0.05) for o, t in both]
-    asked = [metric for metric in _ASKED if metric in own[0]]
+    middle, least, most = (f"{np.quantile(ratios, share):.2f}" for share in (0.5, 0.25, 0.75))
     return {
         "setting": name,
         "sane": f"{np.mean([is_sane(o, t) for o, t in both]):.2f}",
-        "level, density, silence alone": f"{level:.2f} {density:.2f} {silence:.2f}",
+        **{
+            f"{trait} alone": f"{np.mean([is_sane({**t, trait: o[trait]}, t) for o, t in both]):.2f}"
+            for trait in ("loudness_db", "density", "silence")
+        },
         "level, dB": f"{np.median([o['loudness_db'] - t['loudness_db'] for o, t in both]):+.1f}",
-        "onsets, to the true ones": f"{np.median(ratios):.2f} ({np.quantile(ratios, 0.25):.2f} to {np.quantile(ratios, 0.75):.2f})",
+        "onsets, to the true ones": f"{middle} ({least} to {most})",
         "silent; true": f"{np.mean([o['silence'] for o in own]):.2f}; {np.mean([t['silence'] for t in true]):.2f}",
-        **{metric: f"{np.nanmean([o[metric] for o in own]):.2f}" for metric in asked},
+        **{metric: f"{np.nanmean([o[metric] for o in own]):.2f}" for metric in _ASKED if metric in own[0]},
     }
 
 
@@ -79,8 +80,10 @@ def main() -> None:
     true = [_values(pair, pair.true) for pair in pairs]
     rows = []
     for setting in args.set or [""]:
-        changes: dict[str, Any] = {k: float(v) for k, v in (part.split("=") for part in setting.split(",") if part)}
-        style = PlayingStyle(num_candidates=args.candidates, taste=replace(USUAL_TASTE, **changes))
+        taste = replace(
+            USUAL_TASTE, **{k: float(v) for k, v in (part.split("=") for part in setting.split(",") if part)}
+        )
+        style = PlayingStyle(num_candidates=args.candidates, taste=taste)
         began_s = time.monotonic()
         own = judged(pairs, player, args.lookahead, style)
         rows.append(row(setting or "as usual", own, true))

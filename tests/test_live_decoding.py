@@ -23,7 +23,8 @@ def frames(num_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
 def test_the_program_plays_what_the_module_plays_to_the_last_bit() -> None:
     codec = load_compact()
     traced, plain = (BatchedDecoder(codec, NUM_SLOTS, is_traced=is_traced) for is_traced in (True, False))
-    assert not isinstance(traced._decode, FrameDecode) and isinstance(plain._decode, FrameDecode)
+    assert not isinstance(traced._decode, FrameDecode)
+    assert isinstance(plain._decode, FrameDecode)
     codes, notes = frames(24)
     # alone without a voice, a few, and more voices than the partials of a few are made for
     for step, slots in enumerate([[0], [1, 0], [2], [3, 2, 0], list(range(NUM_SLOTS)), [11, 5]] * 4):
@@ -49,7 +50,8 @@ def test_weights_that_ship_are_held_in_half_and_lose_nothing() -> None:
     assert half.weight.dtype == torch.float16
     torch.testing.assert_close(half(values), linear(values), rtol=0, atol=0)
     held = FrameDecode(codec).codec
-    assert isinstance(held.synthesis.head, HalfLinear) and not isinstance(codec.synthesis.head, HalfLinear)
+    assert isinstance(held.synthesis.head, HalfLinear)
+    assert not isinstance(codec.synthesis.head, HalfLinear)
 
 
 def test_weights_that_do_not_fit_stay_as_they_are() -> None:
@@ -61,7 +63,8 @@ def test_weights_that_do_not_fit_stay_as_they_are() -> None:
     values = torch.randn(2, 8)
     before = layers(values)
     halve(layers)
-    assert isinstance(layers[0], nn.Linear) and isinstance(layers[1][0], HalfLinear)  # type: ignore[index]
+    assert isinstance(layers[0], nn.Linear)
+    assert isinstance(layers[1][0], HalfLinear)
     torch.testing.assert_close(layers(values), before, rtol=0, atol=0)
 
 
