@@ -110,7 +110,7 @@ class FrameDecode(nn.Module):
         self.num_decoder = len(codec.config.decoder_dilations)
 
     def forward(self, slots: Tensor, codes: Tensor, notes: Tensor, *past: Tensor) -> Tensor:
-        """Slots [n], codes [n, K], notes [n] and the past of all, of which these slots' rows are replaced -> [n, 1, hop]."""
+        """Slots [n], codes [n, K], notes [n] and all slots' past, replaced in these slots' rows -> [n, 1, hop]."""
         *pasts, tail = [rows.index_select(0, slots) for rows in past]
         latents = self.codec.quantizer.decode(codes[:, :, None])
         before = pasts[: self.num_decoder], pasts[self.num_decoder :]
