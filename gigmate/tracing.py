@@ -35,7 +35,7 @@ def traced(module: nn.Module, given: tuple[Tensor, ...], *, is_frozen: bool = Tr
     with warnings.catch_warnings():
         # torch.compile, its successor, wants a compiler; sizes that become constants are the caller's affair
         warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", make.TracerWarning)
         program = make.trace(module.eval(), given, check_trace=False)
         if is_frozen:
             program = make.freeze(program)
