@@ -34,10 +34,13 @@ def verdict(report: dict[str, Any] | None) -> tuple[str, int]:
 
 
 def audit(lock: str) -> dict[str, Any] | None:
-    """pip-audit's report on a lock; None if it has none to give."""
+    """pip-audit's report on a lock; None, and its last words on stderr, if it has none to give."""
     command = [str(ROOT / ".venv/bin/uv"), *_AUDIT, "-f", "json", "-r", str(ROOT / lock)]
-    out = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    return json.loads(out) if out.strip().startswith("{") else None
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.stdout.strip().startswith("{"):
+        return json.loads(run.stdout)
+    sys.stderr.write("".join(run.stderr.strip().splitlines(keepends=True)[-1:]) + "\n")
+    return None
 
 
 def main() -> None:

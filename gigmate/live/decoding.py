@@ -13,6 +13,9 @@ from gigmate.codec.half_linear import halve
 from gigmate.pitch import FIRST_MELODY
 from gigmate.tracing import CAN_TRACE, Program, traced
 
+_SOUNDING = torch.tensor([FIRST_MELODY])
+"""A note, for what a frame without one leaves out would be left out of the program."""
+
 
 class SlotDecoder(Protocol):
     """Codes of some slots to their waves; the other slots stay as they are."""
@@ -90,10 +93,6 @@ class BatchedDecoder:
 
     def _given(self, slots: Sequence[int], codes: Tensor, notes: Tensor) -> tuple[Tensor, ...]:
         return (*(part.to(self._device) for part in (torch.tensor(slots), codes, notes)), *self._past)
-
-
-_SOUNDING = torch.tensor([FIRST_MELODY])
-"""A note, for what a frame without one leaves out would be left out of the program."""
 
 
 class FrameDecode(nn.Module):
