@@ -135,6 +135,16 @@ class CompactCodec(nn.Module):
         windows, synthesis_past = self.synthesis(hidden, past[1], notes)
         return windows, (decoder_past, synthesis_past)
 
+    def sound(
+        self, codes: Codes, past: tuple[Past, Past], tail: Tensor, notes: NoteCodes | None = None
+    ) -> tuple[Wave, tuple[Past, Past], Tensor]:
+        """The next codes [B, K, n] of a stream, note codes [B, n] if known, and what its overlap lacks [B, 3, half] ->
+        wave [B, 1, n * hop], `latency_samples` behind the offline decode, the decoder's next past and the next tail.
+        """
+        windows, following = self.windows(self.quantizer.decode(codes), past, notes)
+        blocks, tail = self.synthesis.overlap_add(torch.stack(windows).sum(dim=0), tail)
+        return blocks.flatten(1)[:, None], following, tail
+
     def silence(self, batch: int) -> tuple[Past, Past]:
         """The decoder's past before its first frame."""
         return self.decoder.silence(batch, self.device), self.synthesis.silence(batch, self.device)

@@ -56,8 +56,6 @@ class CompactStream:
     def decode(self, codes: Codes, notes: NoteCodes | None = None) -> Wave:
         """[B, K, n], note codes [B, n] -> [B, 1, n * hop], `latency_samples` behind the offline decode."""
         check_codes(codes, self.codec.spec)
-        latents = self.codec.quantizer.decode(codes.to(self.codec.device))
-        notes = on_device(notes, self.codec.device)
-        windows, self._decoder_past = self.codec.windows(latents, self._decoder_past, notes)
-        blocks, self._tail = self.codec.synthesis.overlap_add(torch.stack(windows).sum(dim=0), self._tail)
-        return blocks.flatten(1)[:, None]
+        codes, notes = codes.to(self.codec.device), on_device(notes, self.codec.device)
+        wave, self._decoder_past, self._tail = self.codec.sound(codes, self._decoder_past, self._tail, notes)
+        return wave

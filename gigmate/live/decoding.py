@@ -111,10 +111,8 @@ class FrameDecode(nn.Module):
     def forward(self, slots: Tensor, codes: Tensor, notes: Tensor, *past: Tensor) -> Tensor:
         """Slots [n], codes [n, K], notes [n] and all slots' past, replaced in these slots' rows -> [n, 1, hop]."""
         *pasts, tail = [rows.index_select(0, slots) for rows in past]
-        latents = self.codec.quantizer.decode(codes[:, :, None])
         before = pasts[: self.num_decoder], pasts[self.num_decoder :]
-        windows, following = self.codec.windows(latents, before, notes[:, None])
-        blocks, tail = self.codec.synthesis.overlap_add(torch.stack(windows).sum(dim=0), tail)
+        wave, following, tail = self.codec.sound(codes[:, :, None], before, tail, notes[:, None])
         for rows, after in zip(past, (*following[0], *following[1], tail), strict=True):
             rows.index_copy_(0, slots, after)
-        return blocks.flatten(1)[:, None]
+        return wave
