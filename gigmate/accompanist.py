@@ -25,6 +25,7 @@ from gigmate.codec.features import MixFeatures
 from gigmate.device import Device, captured, use_threads
 from gigmate.errors import UsageError
 from gigmate.generation.audition import Audition
+from gigmate.generation.note_taste import NoteTaste
 from gigmate.generation.offline import generate
 from gigmate.generation.warm_up import WarmUp
 from gigmate.model.conditions import FrameConditions
@@ -140,6 +141,9 @@ class Accompanist:
                 f"louder_db is {take.louder_db:g}, but who goes on with a stem, or plays other or all, begins as it is"
             )
             raise UsageError("louder", what, "louder_db", "leave it out")
+        # who goes on with a stem goes on at its level, which needn't be the usual one
+        taste = take.taste if prompt is None else replace(take.taste, steadiness=0.0)
+        taste = self.taste_here(taste, take.louder_db)
         device_type = self.model.heads.weight.device.type
         is_reduced = self.dtype != torch.float32
         with clock.part("model"), torch.autocast(device_type, self.dtype, enabled=is_reduced):
@@ -150,7 +154,7 @@ class Accompanist:
                 take.sampler,
                 seed=take.seed,
                 guidance_scale=take.guidance_scale,
-                taste=take.taste.at(self.codec.spec.frame_rate),
+                taste=taste,
                 prompt=None if prompt is None else streams_of(prompt, self.model.config),
                 warm_ups=[] if prompt is not None else [self.warm_up(take.instrument, take.louder_db)],
                 audition=None if power is None else self.audition(conditions, num_frames, take.num_candidates),
@@ -176,6 +180,12 @@ class Accompanist:
         if instrument not in self._warm_ups:
             self._warm_ups[instrument] = rehearsed()
         return self._warm_ups[instrument]
+
+    def taste_here(self, taste: NoteTaste, louder_db: float = 0.0) -> NoteTaste:
+        """A taste as it is with this codec, to play so much louder than usual."""
+        is_steady = self.model.config.writes_notes and taste.steadiness > 0
+        code_db = self.codec.code_db if is_steady else None  # which may have to be worked out
+        return taste.at(self.codec.spec.frame_rate, None if code_db is None else code_db - louder_db)
 
     def audition(self, conditions: FrameConditions, num_frames: int, num_candidates: int) -> Audition | None:
         """The search for stems that fit the chords of their mixes; None if there is nothing to choose by."""
@@ -246,6 +256,7 @@ class Accompanist:
             "chord_strength": take.taste.chord_strength,
             "beat_strength": take.taste.beat_strength,
             "eagerness": take.taste.eagerness,
+            "steadiness": take.taste.steadiness,
             "louder_db": take.louder_db,
             "stem_level_db": round(loudness_db(stem), 2),
             "stem_peak": round(float(np.abs(stem).max(initial=0.0)), 4),

@@ -71,7 +71,7 @@ def describe(path: Path | str) -> dict[str, Any]:
     if not is_zip:
         return describe_bundle(path)
     bundle = _bundle_of_ckpt(path, None, allow_nan=True)
-    about = {name: value for name, value in vars(bundle).items() if name != "state"}
+    about = _without_tensors(bundle)
     num_parameters = sum(tensor.numel() for tensor in bundle.state.values())
     return {**about, "format": FORMAT, "num_parameters": num_parameters, "bytes": Path(path).stat().st_size}
 
@@ -92,8 +92,12 @@ def check_codec(trained_on: CodecSpec, codec: CodecSpec, path: Path | str = "") 
 
 def about_text(bundle: Bundle) -> str:
     """What a training checkpoint says about itself under `ABOUT_KEY`."""
-    about = {name: value for name, value in vars(bundle).items() if name != "state"}
+    about = _without_tensors(bundle)
     return json.dumps({"format": FORMAT, **about, "sha256": ""}, sort_keys=True, allow_nan=False)
+
+
+def _without_tensors(bundle: Bundle) -> dict[str, Any]:
+    return {name: value for name, value in vars(bundle).items() if name not in ("state", "tables")}
 
 
 def _bundle_of_ckpt(path: Path | str, kind: str | None, allow_nan: bool) -> Bundle:

@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from gigmate.shapes import Codes, NoteCodes, Wave
 
@@ -80,6 +81,11 @@ class Codec(Protocol):
     @property
     def spec(self) -> CodecSpec:
         """The facts about this codec."""
+        ...
+
+    @property
+    def code_db(self) -> Tensor | None:
+        """[V] how loud each code of the first codebook sounds alone, in dB of full scale; None: nobody knows."""
         ...
 
     def encode(self, wave: Wave) -> Codes:

@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gigmate.codec.base import CodecSpec, check_codes, check_wave, on_device
+from gigmate.codec.code_levels import CODE_DB, code_levels
 from gigmate.codec.compact_net import Analysis, CausalStack, Past, Synthesis
 from gigmate.codec.note_reader import NoteReader
 from gigmate.codec.partials import Partials
 from gigmate.codec.quantizer import Quantized, ResidualQuantizer
-from gigmate.files.bundle import fingerprint, read_bundle
+from gigmate.files.bundle import check_fit, fingerprint, read_bundle
 from gigmate.shapes import Codes, NoteCodes, Wave
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class CompactCodec(nn.Module):
         self.synthesis = Synthesis(config.hop, config.dim, config.expansion, config.synthesis_blocks, self._partials())
         self.note = NoteReader(config.dim) if self.reads_notes else None
         self._spec: CodecSpec | None = None
+        self._code_db: Tensor | None = None
 
     def _partials(self) -> Partials | None:
         c = self.config
@@ -103,6 +105,13 @@ class CompactCodec(nn.Module):
                 latency_samples=self.synthesis.latency_samples,
             )
         return self._spec
+
+    @property
+    def code_db(self) -> Tensor:
+        """See `Codec.code_db`; worked out when first asked for, unless the weights came with it."""
+        if self._code_db is None:
+            self._code_db = code_levels(self)
+        return self._code_db
 
     def _code_settings(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self.config).items() if name != "num_partials"}
@@ -207,4 +216,7 @@ def load_compact(path: Path | None = None, device: torch.device | str = "cpu") -
     bundle = read_bundle(path or SHIPPED, kind="codec")
     codec = CompactCodec(CompactConfig(**bundle.config))
     bundle.load_into(codec)
+    if bundle.tables:
+        check_fit({CODE_DB: torch.empty(codec.config.codebook_size)}, bundle.tables, path or SHIPPED)
+        codec._code_db = bundle.tables[CODE_DB]
     return codec.eval().to(device)

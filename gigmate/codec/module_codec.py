@@ -62,6 +62,11 @@ class ModuleCodec(ABC):
         return self._spec
 
     @property
+    def code_db(self) -> None:
+        """See `Codec.code_db`: not measured."""
+        return None
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self._module.parameters()).device

@@ -25,6 +25,8 @@ FORMAT = 1
 KINDS = ("lm", "codec", "fit")
 _FIELDS = ("config", "codec", "provenance", "metrics")
 _PREFIXES = ("module.", "_orig_mod.")
+_TABLE = "table:"
+"""In a file, what stands before the names of tables."""
 _AGAIN = "fetch or export it again"
 
 
@@ -71,6 +73,8 @@ class Bundle:
         codec: the fields of the `CodecSpec` that an `lm` was trained on; empty for a codec.
         provenance: data, steps, seed, code version, date, licence: whatever tells how this came about.
         metrics: figures by name.
+        tables: tensors by name that follow from the weights and take long to work out. Optional: who makes other
+            weights of these leaves them out.
     """
 
     kind: str
@@ -79,6 +83,7 @@ class Bundle:
     codec: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    tables: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -89,13 +94,14 @@ class Bundle:
 
         Args:
             path: where to; missing folders are made.
-            half: store floating-point tensors as float16 (half the size, a relative error of 5e-4).
+            half: store floating-point weights as float16 (half the size, a relative error of 5e-4).
 
         Raises:
             CheckpointError: `non_finite`: a weight is NaN or infinite, or too large for float16.
             MachineError: the disk is full or can't be written.
         """
         state = {name: _stored(tensor, half) for name, tensor in self.state.items()}
+        state |= {_TABLE + name: _stored(tensor, half=False) for name, tensor in self.tables.items()}
         check_finite(state, path, "it can't be published; too large for float16?")
         about = {"format": FORMAT, "kind": self.kind, **{name: getattr(self, name) for name in _FIELDS}}
         sha256 = fingerprint(state, about)
@@ -134,7 +140,8 @@ def read_bundle(path: Path | str, kind: str | None = None, *, allow_nan: bool = 
         raise CheckpointError("corrupt", "the content doesn't match its SHA-256", path, _AGAIN)
     if not allow_nan:
         check_finite(state, path)
-    return Bundle(about["kind"], state=state, **{name: about[name] for name in _FIELDS})
+    tables = {name.removeprefix(_TABLE): state.pop(name) for name in list(state) if name.startswith(_TABLE)}
+    return Bundle(about["kind"], state=state, **{name: about[name] for name in _FIELDS}, tables=tables)
 
 
 def parse_about(metadata: Mapping[str, Any], path: Path | str) -> dict[str, Any]:

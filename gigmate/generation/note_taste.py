@@ -1,7 +1,9 @@
 """Which of the notes that a model might write are favoured."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -12,20 +14,25 @@ class NoteTaste:
         chord_strength: how much notes are favoured that fit the chord (`ChordBias`); 0: not at all.
         beat_strength: how much notes are favoured that begin on a part of the beat (`BeatBias`); 0: not at all.
         eagerness: how much sooner than it would a player comes in again who has rested (`Eagerness`); 0: not at all.
+        steadiness: how strongly drums are held to the usual level (`Steadiness`); 0: not at all.
         frame_rate: frames per second of the codec, by which beats are counted.
+        code_db: [V] how loud codes of the first codebook are (`Codec.code_db`), less what is asked for beyond the usual
+            level; None: unknown, and levels are left alone.
     """
 
     chord_strength: float = 0.0
     beat_strength: float = 0.0
     eagerness: float = 0.0
+    steadiness: float = 0.0
     frame_rate: float = 50.0
+    code_db: Tensor | None = field(default=None, compare=False, repr=False)
 
-    def at(self, frame_rate: Fraction) -> "NoteTaste":
-        """The same at another frame rate."""
-        return replace(self, frame_rate=float(frame_rate))
+    def at(self, frame_rate: Fraction, code_db: Tensor | None) -> "NoteTaste":
+        """The same for a codec."""
+        return replace(self, frame_rate=float(frame_rate), code_db=code_db)
 
 
 NO_TASTE = NoteTaste()
 
-USUAL_TASTE = NoteTaste(chord_strength=12.0, beat_strength=1.0, eagerness=1.0)
-"""How GigMate plays, offline and live (experiments/013_past_errors, 015_notes_sound, 016_attacks)."""
+USUAL_TASTE = NoteTaste(chord_strength=12.0, beat_strength=1.0, eagerness=1.0, steadiness=1.0)
+"""How GigMate plays, offline and live (experiments/013_past_errors, 015_notes_sound, 016_attacks, 017_manner)."""

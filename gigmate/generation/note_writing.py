@@ -14,6 +14,7 @@ from gigmate.generation.eagerness import Eagerness
 from gigmate.generation.guidance import Guidance
 from gigmate.generation.note_rules import FORBIDDEN, NoteRules
 from gigmate.generation.note_taste import NoteTaste
+from gigmate.generation.steadiness import Steadiness
 from gigmate.model.conditions import StepConditions
 from gigmate.model.lm import AccompanimentLM
 
@@ -32,6 +33,8 @@ class NoteWriting:
         self._chords = ChordBias(model, taste.chord_strength) if taste.chord_strength > 0 else None
         self._beats = BeatBias(model.config.codebook_size, taste, device) if taste.beat_strength > 0 else None
         self._eagerness = Eagerness(model.config.codebook_size, taste, device) if taste.eagerness > 0 else None
+        is_steady = taste.steadiness > 0 and taste.code_db is not None
+        self._steadiness = Steadiness(taste, device) if is_steady else None
         self._rules = NoteRules(model.config, device)
         self._unknown = model.config.special_id
         self._num_views = len(guidance.views)
@@ -47,10 +50,12 @@ class NoteWriting:
         by_view[:, self._ignorant, 0] = self._unknown
         return by_view.flatten(0, 1)
 
-    def weigh(self, logits: Tensor, previous: Tensor, rested: Tensor, conditions: StepConditions) -> Tensor:
+    def weigh(
+        self, logits: Tensor, previous: Tensor, rested: Tensor, level: Tensor, conditions: StepConditions
+    ) -> Tensor:
         """Logits [b * views, K, V] whose notes, in every view, are those of the first, which knows most, weighed by
-        chord, beat and eagerness and held to the rules; `previous` [b] are the notes of the step before, `rested` [b]
-        the steps since anything was played.
+        chord, beat and eagerness and held to the rules, and whose codes are weighed by steadiness; `previous` [b] are
+        the notes of the step before, `rested` [b] the steps since anything was played, `level` [b] how loud that was.
         """
         by_view = logits.unflatten(0, (-1, self._num_views))
         notes = by_view[:, 0, 0]
@@ -61,5 +66,14 @@ class NoteWriting:
         if self._eagerness is not None:
             notes = self._eagerness.weigh(notes, rested, conditions)
         notes = notes.masked_fill(~self._rules.allowed(previous, conditions.instrument), FORBIDDEN)
-        by_view = torch.cat((notes[:, None, None].expand_as(by_view[:, :, :1]), by_view[:, :, 1:]), dim=2)
+        first, others = by_view[:, :, 1], by_view[:, :, 2:]
+        if self._steadiness is not None:
+            first = self._steadiness.weigh(first, level, conditions.instrument)
+        by_view = torch.cat((notes[:, None, None].expand_as(by_view[:, :, :1]), first[:, :, None], others), dim=2)
         return by_view.flatten(0, 1)
+
+    def heard(self, level: Tensor, steps: Tensor, conditions: StepConditions) -> Tensor:
+        """How loud the past is [b] after the steps [b, K, S]."""
+        if self._steadiness is None:
+            return level
+        return self._steadiness.heard(level, steps[:, 1], conditions.instrument)

@@ -58,6 +58,7 @@ class StepDecoder:
         shape = (batch, model.config.num_streams)
         self._previous = torch.full(shape, model.config.special_id, device=self.device)
         self._rested = torch.zeros(batch, dtype=torch.int64, device=self.device)  # steps since a note sounded
+        self._level = torch.ones(batch, device=self.device)  # how loud the past is (`Steadiness`); 1: as usual
 
     @property
     def device(self) -> torch.device:
@@ -85,7 +86,7 @@ class StepDecoder:
             [b, K] int64, the step; rows that aren't active mean nothing.
         """
         rows = None if active is None else active.to(self.device)
-        previous, rested = self._previous[: len(plan)], self._rested[: len(plan)]
+        previous, rested, level = (past[: len(plan)] for past in (self._previous, self._rested, self._level))
         logits = self._logits(previous, conditions, None if rows is None else self._guidance.repeat(rows))
         uniform = draw_uniform(generators[: len(plan)], plan.shape[1], active).to(self.device)
         if isinstance(self._sampler, RowControls):
@@ -96,6 +97,9 @@ class StepDecoder:
         previous.copy_(step if rows is None else torch.where(rows[:, None], step, previous))
         rests = torch.where(step[:, 0] == REST, rested + 1, 0)
         rested.copy_(rests if rows is None else torch.where(rows, rests, rested))
+        if self._notes is not None:
+            heard = self._notes.heard(level, step[:, :, None], conditions)
+            level.copy_(heard if rows is None else torch.where(rows, heard, level))
         return step
 
     def _logits(self, previous: Tensor, conditions: StepConditions, active: Mask | None) -> Tensor:
@@ -108,7 +112,8 @@ class StepDecoder:
             logits = self._model(seen[:, :, None], expanded, self._cache, active)[:, :, 0]
         if self._notes is None:
             return logits
-        return self._notes.weigh(logits, previous[:, 0], self._rested[: len(previous)], conditions)
+        rested, level = self._rested[: len(previous)], self._level[: len(previous)]
+        return self._notes.weigh(logits, previous[:, 0], rested, level, conditions)
 
     def _seen(self, steps: Tensor) -> Tensor:
         """Steps [b, K, ...] as each view sees them [b * views, K, ...]."""
@@ -127,13 +132,15 @@ class StepDecoder:
             self._previous = steps[:, :, -1].clone()
             rests = (steps[:, 0] == REST).flip(1).cumprod(dim=1).sum(dim=1)
             self._rested = rests + self._rested * (rests == steps.shape[2])
+            if self._notes is not None:
+                self._level = self._notes.heard(self._level, steps, conditions)
 
     def alone(self) -> "StepDecoder":
         """One row without a past, with the same model, guidance and sampler."""
         other = copy.copy(self)
         other._cache = self._model.new_cache(len(self._guidance.views), self._cache.max_chunk)
         other._previous = torch.full_like(self._previous[:1], self._model.config.special_id)
-        other._rested = torch.zeros_like(self._rested[:1])
+        other._rested, other._level = torch.zeros_like(self._rested[:1]), torch.ones_like(self._level[:1])
         return other
 
     @torch.inference_mode()
@@ -141,12 +148,15 @@ class StepDecoder:
         """A row goes on from where `other`, which was made by `alone`, is."""
         self._cache.adopt(row * len(self._guidance.views), other._cache)
         self._previous[row], self._rested[row] = other._previous[0], other._rested[0]
+        self._level[row] = other._level[0]
 
     def fork(self) -> "StepDecoder":
         """A copy that goes its own way with the same model."""
         other = copy.copy(self)
         other._cache = self._cache.fork()
-        other._previous, other._rested = self._previous.clone(), self._rested.clone()
+        other._previous, other._rested, other._level = (
+            past.clone() for past in (self._previous, self._rested, self._level)
+        )
         return other
 
     @torch.inference_mode()
@@ -154,7 +164,7 @@ class StepDecoder:
         """Row i goes on from where row `rows[i]` was; [B] int64."""
         rows, num_views = rows.to(self.device), len(self._guidance.views)
         self._cache.select((rows[:, None] * num_views + torch.arange(num_views, device=self.device)).flatten())
-        self._previous, self._rested = self._previous[rows], self._rested[rows]
+        self._previous, self._rested, self._level = (past[rows] for past in (self._previous, self._rested, self._level))
 
     @torch.inference_mode()
     def reset(self, rows: Mask | None = None) -> None:
@@ -164,3 +174,4 @@ class StepDecoder:
         chosen = chosen.to(self.device)
         self._previous = torch.where(chosen[:, None], self._model.config.special_id, self._previous)
         self._rested = self._rested * ~chosen
+        self._level = torch.where(chosen, 1.0, self._level)

@@ -77,7 +77,7 @@ class Engine:
         for row in range(int(config.writes_notes) + 1):  # rests, and the codec's first codes of silence
             biased[row, silence[row].unique()] = 1.0
         self._controls = RowControls(capacity, biased, self._device)
-        taste = USUAL_TASTE.at(spec.frame_rate)
+        taste = accompanist.taste_here(USUAL_TASTE)
         self._generator = FrameGenerator(model, self._controls, batch=capacity, taste=taste)
         self._players: dict[str, FrameGenerator | None] = {}
         self._decoder = slot_decoder(codec, capacity)

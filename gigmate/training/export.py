@@ -20,6 +20,8 @@ from typing_extensions import override
 
 from gigmate import __version__
 from gigmate.checkpoint import ABOUT_KEY, NETWORK, about_text, lm_bundle
+from gigmate.codec.code_levels import CODE_DB, code_levels
+from gigmate.codec.compact import CompactCodec, CompactConfig
 from gigmate.errors import CheckpointError
 from gigmate.files.atomic import write_bytes
 from gigmate.files.bundle import Bundle, check_fit
@@ -42,6 +44,15 @@ def bundle_of(module: L.LightningModule) -> Bundle:
         config = json.loads(json.dumps(asdict(module.net.config)))
         return Bundle("codec", config, module.net.state_dict())
     raise TypeError(f"don't know how to publish a {type(module).__name__}")
+
+
+def with_tables(bundle: Bundle) -> Bundle:
+    """The bundle with the tables of its weights: a codec's levels of codes."""
+    if bundle.kind != "codec":
+        return bundle
+    codec = CompactCodec(CompactConfig(**bundle.config))
+    bundle.load_into(codec)
+    return replace(bundle, tables={CODE_DB: code_levels(codec.eval())})
 
 
 class Exporter(L.Callback):
@@ -105,7 +116,7 @@ class Exporter(L.Callback):
 
     def export(self, trainer: L.Trainer, module: L.LightningModule, extra: dict[str, float]) -> Path:
         """Write bundle, metrics and card; returns the path of the bundle."""
-        bundle = self.bundle(trainer, module)
+        bundle = with_tables(self.bundle(trainer, module))
         bundle.metrics.update(extra)
         path = self.run_dir / "model.safetensors"
         bundle.save(path)

@@ -91,6 +91,7 @@ def _play_batch(player: Accompanist, pairs: Sequence[Pair], lookahead_s: float, 
         instrument=instrument_ids([pair.instrument for pair in pairs]),
         lookahead=torch.full((len(pairs),), lookahead),
     )
+    taste = player.taste_here(style.taste)
     device_type = player.model.heads.weight.device.type
     with torch.no_grad(), torch.autocast(device_type, player.dtype, enabled=player.dtype != torch.float32):
         streams = generate(
@@ -100,7 +101,7 @@ def _play_batch(player: Accompanist, pairs: Sequence[Pair], lookahead_s: float, 
             style.sampler,
             seed=style.seed,
             guidance_scale=style.guidance_scale,
-            taste=style.taste.at(spec.frame_rate),
+            taste=taste,
             warm_ups=[player.warm_up(pair.instrument) if style.warms_up else None for pair in pairs],
             audition=player.audition(conditions, num_frames, style.num_candidates if lookahead >= 0 else 1),
         )
