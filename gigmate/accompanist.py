@@ -141,8 +141,8 @@ class Accompanist:
                 f"louder_db is {take.louder_db:g}, but who goes on with a stem, or plays other or all, begins as it is"
             )
             raise UsageError("louder", what, "louder_db", "leave it out")
-        # who goes on with a stem goes on at its level, which needn't be the usual one
-        taste = take.taste if prompt is None else replace(take.taste, steadiness=0.0)
+        # who goes on with a stem goes on in its manner, which needn't be the usual one
+        taste = take.taste if prompt is None else replace(take.taste, steadiness=0.0, pace=0.0)
         taste = self.taste_here(taste, take.louder_db)
         device_type = self.model.heads.weight.device.type
         is_reduced = self.dtype != torch.float32
@@ -257,6 +257,7 @@ class Accompanist:
             "beat_strength": take.taste.beat_strength,
             "eagerness": take.taste.eagerness,
             "steadiness": take.taste.steadiness,
+            "pace": take.taste.pace,
             "louder_db": take.louder_db,
             "stem_level_db": round(loudness_db(stem), 2),
             "stem_peak": round(float(np.abs(stem).max(initial=0.0)), 4),

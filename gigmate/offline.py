@@ -57,7 +57,7 @@ def run(cfg: DictConfig) -> None:
         guidance_scale=cfg.guidance_scale,
         sampler=build(cfg.sampler),
         num_candidates=cfg.num_candidates,
-        taste=NoteTaste(cfg.chord_strength, cfg.beat_strength, cfg.eagerness, cfg.steadiness),
+        taste=NoteTaste(cfg.chord_strength, cfg.beat_strength, cfg.eagerness, cfg.steadiness, cfg.pace),
         louder_db=cfg.louder_db,
     )
     refused: list[GigmateError] = []

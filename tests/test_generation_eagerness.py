@@ -115,6 +115,6 @@ def test_a_fork_and_a_row_that_goes_on_from_another_have_rested_as_long_as_it(mo
     assert torch.equal(played(drummer(model, 2, FRAME_IS_A_BEAT, 5).fork(), model, 2), eager)
     rows = drummer(model, 2, FRAME_IS_A_BEAT, 5)
     rows.reset(torch.tensor([False, True]))
-    assert rows._decoder._rested.tolist() == [5, 0]
+    assert rows._decoder.habits.rested.tolist() == [5, 0]
     rows.select(torch.tensor([0, 0]))
-    assert rows._decoder._rested.tolist() == [5, 5]
+    assert rows._decoder.habits.rested.tolist() == [5, 5]

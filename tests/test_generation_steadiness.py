@@ -20,6 +20,7 @@ from gigmate.evaluation.adherence.playing import PlayingStyle, play_pairs
 from gigmate.generation.controls import RowControls
 from gigmate.generation.frame_generator import FrameGenerator
 from gigmate.generation.guidance import Guidance
+from gigmate.generation.habits import Habits, newcomers
 from gigmate.generation.note_taste import NO_TASTE, NoteTaste
 from gigmate.generation.note_writing import NoteWriting
 from gigmate.generation.sampler import row_generators
@@ -189,9 +190,9 @@ def test_who_was_too_soft_draws_louder_codes_and_who_was_too_loud_softer(model: 
 def test_codes_of_the_first_codebook_alone_are_weighed_in_every_view(model: AccompanimentLM) -> None:
     guidance = Guidance(2.0, 2.0)
     conditions = call_conditions(model, some_frames(model, 2), FRAMES).at(slice(0, 1))
-    given = torch.randn(2 * len(guidance.views), model.config.num_streams, V), torch.full((2,), REST), torch.zeros(2)
-    levels = level_of(0.0, -10.0)
-    off, on = (NoteWriting(model, guidance, own).weigh(*given, levels, conditions) for own in (NO_TASTE, taste()))
+    given = torch.randn(2 * len(guidance.views), model.config.num_streams, V), torch.full((2,), REST)
+    habits = Habits(*newcomers(2, torch.device("cpu")).unbind(1))._replace(level=level_of(0.0, -10.0))
+    off, on = (NoteWriting(model, guidance, own).weigh(*given, habits, conditions) for own in (NO_TASTE, taste()))
     added = (on - off).unflatten(0, (2, -1))
     assert torch.equal(off[:, 1:], given[0][:, 1:])
     assert not added[0].any()
@@ -213,7 +214,7 @@ def test_off_is_off(model: AccompanimentLM, own: NoteTaste, instrument: int) -> 
     plain = played(drummer(model, NO_TASTE, SOFT, LOUD, instrument=instrument), model, 2, instrument)
     generator = drummer(model, own, SOFT, LOUD, instrument=instrument)
     assert torch.equal(played(generator, model, 2, instrument), plain)
-    assert generator._decoder._level.tolist() == [1.0, 1.0]
+    assert generator._decoder.habits.level.tolist() == [1.0, 1.0]
 
 
 def test_the_level_goes_where_its_row_goes(model: AccompanimentLM) -> None:
@@ -222,39 +223,28 @@ def test_the_level_goes_where_its_row_goes(model: AccompanimentLM) -> None:
     rows = drummer(model, QUICK, SOFT, LOUD)
     fork = rows.fork()
     assert torch.equal(played(fork, model, 2), steady)
-    soft, loud = rows._decoder._level.tolist()
+    soft, loud = rows._decoder.habits.level.tolist()
     assert soft < 0.1
     assert loud > 10
     rows.select(torch.tensor([1, 0]))
-    assert rows._decoder._level.tolist() == [loud, soft]
+    assert rows._decoder.habits.level.tolist() == [loud, soft]
     rows.reset(torch.tensor([True, False]))
-    assert rows._decoder._level.tolist() == [1.0, soft]
+    assert rows._decoder.habits.level.tolist() == [1.0, soft]
     one_past = WarmUp(a_past(model, [SOFT]), some_frames(model, 1))
     rows.begin(0, rows.warmed(one_past))
-    assert rows._decoder._level[0].item() == pytest.approx(soft)
-
-
-def test_a_past_that_is_given_counts_like_one_that_was_made(model: AccompanimentLM) -> None:
-    calls, past = call_conditions(model, some_frames(model, 2), FRAMES), a_past(model, [SOFT, LOUD])
-    stepped = FrameGenerator(model, RowControls(2), batch=2, taste=taste())
-    steps = stepped.pattern.interleave(past, model.config.special_id)[:, :, :NUM_PAST]
-    for call in range(NUM_PAST):
-        stepped.step(calls.at(slice(call, call + 1)), row_generators(0, 2), plan=steps[:, :, call])
-    given = drummer(model, taste(), SOFT, LOUD)
-    torch.testing.assert_close(stepped._decoder._level, given._decoder._level, rtol=1e-5, atol=0)
-    assert given._decoder._level[0] < 1 < given._decoder._level[1]
+    assert rows._decoder.habits.level[0].item() == pytest.approx(soft)
 
 
 def test_a_row_minds_its_own_level_alone(model: AccompanimentLM) -> None:
     alone = played(drummer(model, QUICK, SOFT), model, 1)
     assert torch.equal(played(drummer(model, QUICK, SOFT, LOUD), model, 2)[:1], alone)
     rows = drummer(model, QUICK, SOFT, LOUD)
-    before = rows._decoder._level.clone()
+    before = rows._decoder.habits.level.clone()
     calls = call_conditions(model, some_frames(model, 2), FRAMES)
     one_call = calls.at(slice(NUM_PAST, NUM_PAST + 1))
     rows.step(one_call, row_generators(3, 2), active=torch.tensor([True, False]))
-    assert rows._decoder._level[0] != before[0]
-    assert rows._decoder._level[1] == before[1]
+    assert rows._decoder.habits.level[0] != before[0]
+    assert rows._decoder.habits.level[1] == before[1]
 
 
 @pytest.fixture

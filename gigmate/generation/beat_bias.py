@@ -8,6 +8,8 @@ now and then: it plays too many notes, and late ones. Rests and notes that go on
 there is no grid.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -39,17 +41,30 @@ class BeatBias:
     def weigh(self, notes: Tensor, conditions: StepConditions) -> Tensor:
         """Logits of note codes [B, V] of a step, S = 1 -> the same, weighed. They are of the frame after the step's."""
         beats = conditions.beats[:, 0].float()
-        beat_s = beat_seconds(conditions)
-        phase = torch.atan2(beats[:, _SIN], beats[:, _COS]) / (2 * torch.pi) + self._frame_s / beat_s
-        away = torch.stack([((phase * parts + 0.5) % 1 - 0.5).abs() / parts for parts in _PARTS]).amin(dim=0) * beat_s
-        nearness = torch.exp(-0.5 * (away / SPREAD_S).square())
+        nearness = torch.exp(-0.5 * (seconds_off(_PARTS, beats, self._frame_s) / SPREAD_S).square())
         gain = self._strength * (nearness + _FLOOR).log() * beats.any(dim=-1)
         return notes + gain[:, None] * self._begins
 
 
-def beat_seconds(conditions: StepConditions) -> Tensor:
-    """[B]: how long a beat is in a step, S = 1; half a second where there is no grid."""
-    return 0.5 / conditions.beats[:, 0, _TEMPO].float().exp2()
+def seconds_off(parts: Sequence[int], beats: Tensor, frame_s: float) -> Tensor:
+    """How far the frame after this one is from the nearest beat, or third, or quarter of one.
+
+    Args:
+        parts: into how many a beat is divided, in all the ways that count.
+        beats: [..., G], `BeatGrid.features` of this frame.
+        frame_s: how long a frame is.
+
+    Returns:
+        [...] seconds, which mean nothing where there is no grid.
+    """
+    beat_s = beat_seconds(beats)
+    phase = torch.atan2(beats[..., _SIN], beats[..., _COS]) / (2 * torch.pi) + frame_s / beat_s
+    return torch.stack([((phase * n + 0.5) % 1 - 0.5).abs() / n for n in parts]).amin(dim=0) * beat_s
+
+
+def beat_seconds(beats: Tensor) -> Tensor:
+    """How long a beat is [...], by `BeatGrid.features` [..., G]; half a second where there is no grid."""
+    return 0.5 / beats[..., _TEMPO].float().exp2()
 
 
 def codes_that_begin(codebook_size: int) -> Tensor:

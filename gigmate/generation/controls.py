@@ -30,6 +30,7 @@ class RowControls:
         self._temperature = torch.ones(batch, device=device)
         self._top_k = torch.full((batch,), 100, device=device)
         self._bias = torch.zeros(batch, device=device)
+        self.busier = torch.zeros(batch, device=device)
         self._biased = None if biased is None else biased.to(device)
         self._top_ks = [100] * batch  # on the host: how many are sorted is decided without reading back
 
@@ -39,7 +40,14 @@ class RowControls:
         return len(self._top_ks)
 
     def set(
-        self, row: int, *, temperature: float = 1.0, top_k: int = 100, guidance: float = 1.0, bias: float = 0.0
+        self,
+        row: int,
+        *,
+        temperature: float = 1.0,
+        top_k: int = 100,
+        guidance: float = 1.0,
+        bias: float = 0.0,
+        busier: float = 0.0,
     ) -> None:
         """Turn the controls of a row; they count from the next step on.
 
@@ -49,19 +57,23 @@ class RowControls:
             top_k: how many of the likeliest codes are drawn from.
             guidance: scale of all conditions; 1 is as trained.
             bias: how much of `biased` is added to the logits.
+            busier: octaves by which more notes are asked for than are usual (`Pace`).
 
         Raises:
             ValueError: out of range.
         """
-        if not (temperature >= 0 and guidance >= 0 and all(map(math.isfinite, (temperature, guidance, bias)))):
-            raise ValueError(f"temperature {temperature} and guidance {guidance} must be >= 0, bias {bias} finite")
+        if not (temperature >= 0 and guidance >= 0 and all(map(math.isfinite, (temperature, guidance, bias, busier)))):
+            what = (
+                f"temperature {temperature} and guidance {guidance} must be >= 0, bias {bias}, busier {busier} finite"
+            )
+            raise ValueError(what)
         if top_k < 1:
             raise ValueError(f"top_k is {top_k}, but must be at least 1")
         self._top_ks[row] = top_k if temperature > 0 else 1
         self._top_k[row] = self._top_ks[row]
         self._temperature[row] = temperature if temperature > 0 else 1.0
         self._weights[row, 0], self._weights[row, 1] = guidance, 1.0 - guidance
-        self._bias[row] = bias
+        self._bias[row], self.busier[row] = bias, busier
 
     def choose(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """Logits [b * 2, K, V] and draws [b, K] of the first b rows to codes [b, K] int64."""

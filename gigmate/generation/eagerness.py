@@ -42,6 +42,6 @@ class Eagerness:
         """Logits of note codes [B, V] of a step -> the same, weighed; `rested` [B] frames have gone by in which nothing
         was played.
         """
-        beats = rested * self._frame_s / beat_seconds(conditions)
+        beats = rested * self._frame_s / beat_seconds(conditions.beats[:, 0])
         beyond = (beats - self._usual[conditions.instrument]).clamp(min=0.0, max=_MOST_BEATS)
         return notes + self._strength * beyond[:, None] * self._begins

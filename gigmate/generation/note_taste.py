@@ -15,6 +15,7 @@ class NoteTaste:
         beat_strength: how much notes are favoured that begin on a part of the beat (`BeatBias`); 0: not at all.
         eagerness: how much sooner than it would a player comes in again who has rested (`Eagerness`); 0: not at all.
         steadiness: how strongly drums are held to the usual level (`Steadiness`); 0: not at all.
+        pace: how strongly players are held to the usual number of notes and rests (`Pace`); 0: not at all.
         frame_rate: frames per second of the codec, by which beats are counted.
         code_db: [V] how loud codes of the first codebook are (`Codec.code_db`), less what is asked for beyond the usual
             level; None: unknown, and levels are left alone.
@@ -24,6 +25,7 @@ class NoteTaste:
     beat_strength: float = 0.0
     eagerness: float = 0.0
     steadiness: float = 0.0
+    pace: float = 0.0
     frame_rate: float = 50.0
     code_db: Tensor | None = field(default=None, compare=False, repr=False)
 
@@ -34,5 +36,5 @@ class NoteTaste:
 
 NO_TASTE = NoteTaste()
 
-USUAL_TASTE = NoteTaste(chord_strength=12.0, beat_strength=1.0, eagerness=1.0, steadiness=1.0)
+USUAL_TASTE = NoteTaste(chord_strength=12.0, beat_strength=1.0, eagerness=1.0, steadiness=1.0, pace=1.0)
 """How GigMate plays, offline and live (experiments/013_past_errors, 015_notes_sound, 016_attacks, 017_manner)."""

@@ -12,11 +12,15 @@ from gigmate.generation.beat_bias import BeatBias
 from gigmate.generation.chord_bias import ChordBias
 from gigmate.generation.eagerness import Eagerness
 from gigmate.generation.guidance import Guidance
+from gigmate.generation.habits import Habits
 from gigmate.generation.note_rules import FORBIDDEN, NoteRules
 from gigmate.generation.note_taste import NoteTaste
+from gigmate.generation.pace import Pace
 from gigmate.generation.steadiness import Steadiness
 from gigmate.model.conditions import StepConditions
 from gigmate.model.lm import AccompanimentLM
+from gigmate.pitch import REST
+from gigmate.shapes import Mask
 
 
 class NoteWriting:
@@ -35,6 +39,7 @@ class NoteWriting:
         self._eagerness = Eagerness(model.config.codebook_size, taste, device) if taste.eagerness > 0 else None
         is_steady = taste.steadiness > 0 and taste.code_db is not None
         self._steadiness = Steadiness(taste, device) if is_steady else None
+        self._pace = Pace(model.config.codebook_size, taste, device) if taste.pace > 0 else None
         self._rules = NoteRules(model.config, device)
         self._unknown = model.config.special_id
         self._num_views = len(guidance.views)
@@ -51,11 +56,25 @@ class NoteWriting:
         return by_view.flatten(0, 1)
 
     def weigh(
-        self, logits: Tensor, previous: Tensor, rested: Tensor, level: Tensor, conditions: StepConditions
+        self,
+        logits: Tensor,
+        previous: Tensor,
+        habits: Habits,
+        conditions: StepConditions,
+        busier: Tensor | float = 0.0,
     ) -> Tensor:
-        """Logits [b * views, K, V] whose notes, in every view, are those of the first, which knows most, weighed by
-        chord, beat and eagerness and held to the rules, and whose codes are weighed by steadiness; `previous` [b] are
-        the notes of the step before, `rested` [b] the steps since anything was played, `level` [b] how loud that was.
+        """Weigh what is about to be drawn.
+
+        Args:
+            logits: [b * views, K, V].
+            previous: [b], the notes of the step before.
+            habits: of the rows.
+            conditions: of the step, S = 1.
+            busier: [b] octaves: 1 asks for twice as many notes as are usual.
+
+        Returns:
+            Logits whose notes, in every view, are those of the first, which knows most, weighed by chord, beat,
+            eagerness and pace and held to the rules, and whose first codes are weighed by steadiness.
         """
         by_view = logits.unflatten(0, (-1, self._num_views))
         notes = by_view[:, 0, 0]
@@ -64,16 +83,28 @@ class NoteWriting:
         if self._beats is not None:
             notes = self._beats.weigh(notes, conditions)
         if self._eagerness is not None:
-            notes = self._eagerness.weigh(notes, rested, conditions)
+            notes = self._eagerness.weigh(notes, habits.rested, conditions)
+        if self._pace is not None:
+            notes = self._pace.weigh(notes, habits, conditions, busier)
         notes = notes.masked_fill(~self._rules.allowed(previous, conditions.instrument), FORBIDDEN)
         first, others = by_view[:, :, 1], by_view[:, :, 2:]
         if self._steadiness is not None:
-            first = self._steadiness.weigh(first, level, conditions.instrument)
+            first = self._steadiness.weigh(first, habits.level, conditions.instrument)
         by_view = torch.cat((notes[:, None, None].expand_as(by_view[:, :, :1]), first[:, :, None], others), dim=2)
         return by_view.flatten(0, 1)
 
-    def heard(self, level: Tensor, steps: Tensor, conditions: StepConditions) -> Tensor:
-        """How loud the past is [b] after the steps [b, K, S]."""
-        if self._steadiness is None:
-            return level
-        return self._steadiness.heard(level, steps[:, 1], conditions.instrument)
+    def heard(self, habits: Habits, steps: Tensor, conditions: StepConditions, planned: Mask | None = None) -> Habits:
+        """Habits of the rows after the steps [b, K, S].
+
+        What is `planned` [b, K, S], not drawn, is rested but is no manner of theirs: who was laid out doesn't make up
+        for it.
+        """
+        rests = (steps[:, 0] == REST).flip(1).cumprod(dim=1).sum(dim=1)
+        rested = rests + habits.rested * (rests == steps.shape[2])
+        notes, codes = (steps if planned is None else steps.masked_fill(planned, self._unknown))[:, :2].unbind(dim=1)
+        level, strikes, rest_excess = habits[1:]
+        if self._steadiness is not None:
+            level = self._steadiness.heard(level, codes, conditions.instrument)
+        if self._pace is not None:
+            strikes, rest_excess = self._pace.heard(habits, notes, conditions)
+        return Habits(rested, level, strikes, rest_excess)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gigmate.generation.habits import moving_average
 from gigmate.generation.note_taste import NoteTaste
 from gigmate.music.instruments import INSTRUMENTS
 
@@ -55,8 +56,5 @@ class Steadiness:
 
         Others than drums are as loud as usual, whatever they play.
         """
-        is_code = codes < len(self._power) - 1
-        since = is_code.flip(1).cumsum(1).flip(1)  # codes from here to the end
-        weights = (1 - self._kept) * self._kept ** (since - 1) * is_code
-        level = level * self._kept ** since[:, 0] + (weights * self._power[codes]).sum(dim=1)
+        level = moving_average(level, self._power[codes], codes < len(self._power) - 1, self._kept)
         return torch.where(instrument == self._drums, level, 1.0)

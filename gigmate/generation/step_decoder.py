@@ -8,12 +8,12 @@ from torch import Tensor
 
 from gigmate.generation.controls import RowControls
 from gigmate.generation.guidance import Guidance
+from gigmate.generation.habits import Habits, newcomers
 from gigmate.generation.note_taste import NO_TASTE, NoteTaste
 from gigmate.generation.note_writing import NoteWriting
 from gigmate.generation.sampler import Sampler, draw_uniform
 from gigmate.model.conditions import StepConditions
 from gigmate.model.lm import AccompanimentLM
-from gigmate.pitch import REST
 from gigmate.shapes import Mask, Steps
 
 FREE = -1
@@ -57,13 +57,17 @@ class StepDecoder:
         self._cache = model.new_cache(batch * len(self._guidance.views), max_chunk)
         shape = (batch, model.config.num_streams)
         self._previous = torch.full(shape, model.config.special_id, device=self.device)
-        self._rested = torch.zeros(batch, dtype=torch.int64, device=self.device)  # steps since a note sounded
-        self._level = torch.ones(batch, device=self.device)  # how loud the past is (`Steadiness`); 1: as usual
+        self._habits = newcomers(batch, self.device)
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
         return self._model.heads.weight.device
+
+    @property
+    def habits(self) -> Habits:
+        """What the rows have been doing lately."""
+        return Habits(*self._habits.unbind(1))
 
     @torch.inference_mode()
     def step(
@@ -86,7 +90,7 @@ class StepDecoder:
             [b, K] int64, the step; rows that aren't active mean nothing.
         """
         rows = None if active is None else active.to(self.device)
-        previous, rested, level = (past[: len(plan)] for past in (self._previous, self._rested, self._level))
+        previous = self._previous[: len(plan)]
         logits = self._logits(previous, conditions, None if rows is None else self._guidance.repeat(rows))
         uniform = draw_uniform(generators[: len(plan)], plan.shape[1], active).to(self.device)
         if isinstance(self._sampler, RowControls):
@@ -95,11 +99,13 @@ class StepDecoder:
             drawn = self._sampler(self._guidance.blend(logits), uniform)
         step = torch.where(plan == FREE, drawn, plan)
         previous.copy_(step if rows is None else torch.where(rows[:, None], step, previous))
-        rests = torch.where(step[:, 0] == REST, rested + 1, 0)
-        rested.copy_(rests if rows is None else torch.where(rows, rests, rested))
         if self._notes is not None:
-            heard = self._notes.heard(level, step[:, :, None], conditions)
-            level.copy_(heard if rows is None else torch.where(rows, heard, level))
+            habits = self._habits[: len(plan)]
+            heard = self._notes.heard(
+                Habits(*habits.unbind(1)), step[:, :, None], conditions, (plan != FREE)[:, :, None]
+            )
+            now = torch.stack(heard, dim=1)
+            habits.copy_(now if rows is None else torch.where(rows[:, None], now, habits))
         return step
 
     def _logits(self, previous: Tensor, conditions: StepConditions, active: Mask | None) -> Tensor:
@@ -112,8 +118,9 @@ class StepDecoder:
             logits = self._model(seen[:, :, None], expanded, self._cache, active)[:, :, 0]
         if self._notes is None:
             return logits
-        rested, level = self._rested[: len(previous)], self._level[: len(previous)]
-        return self._notes.weigh(logits, previous[:, 0], rested, level, conditions)
+        busier = self._sampler.busier[: len(previous)] if isinstance(self._sampler, RowControls) else 0.0
+        habits = Habits(*(each[: len(previous)] for each in self.habits))
+        return self._notes.weigh(logits, previous[:, 0], habits, conditions, busier)
 
     def _seen(self, steps: Tensor) -> Tensor:
         """Steps [b, K, ...] as each view sees them [b * views, K, ...]."""
@@ -130,33 +137,29 @@ class StepDecoder:
             self._model(before[:, :, start:stop], part, self._cache)
         if steps.shape[2]:
             self._previous = steps[:, :, -1].clone()
-            rests = (steps[:, 0] == REST).flip(1).cumprod(dim=1).sum(dim=1)
-            self._rested = rests + self._rested * (rests == steps.shape[2])
             if self._notes is not None:
-                self._level = self._notes.heard(self._level, steps, conditions)
+                heard = self._notes.heard(self.habits, steps, conditions)
+                self._habits = torch.stack(heard, dim=1)
 
     def alone(self) -> "StepDecoder":
         """One row without a past, with the same model, guidance and sampler."""
         other = copy.copy(self)
         other._cache = self._model.new_cache(len(self._guidance.views), self._cache.max_chunk)
         other._previous = torch.full_like(self._previous[:1], self._model.config.special_id)
-        other._rested, other._level = torch.zeros_like(self._rested[:1]), torch.ones_like(self._level[:1])
+        other._habits = newcomers(1, self.device)
         return other
 
     @torch.inference_mode()
     def adopt(self, row: int, other: "StepDecoder") -> None:
         """A row goes on from where `other`, which was made by `alone`, is."""
         self._cache.adopt(row * len(self._guidance.views), other._cache)
-        self._previous[row], self._rested[row] = other._previous[0], other._rested[0]
-        self._level[row] = other._level[0]
+        self._previous[row], self._habits[row] = other._previous[0], other._habits[0]
 
     def fork(self) -> "StepDecoder":
         """A copy that goes its own way with the same model."""
         other = copy.copy(self)
         other._cache = self._cache.fork()
-        other._previous, other._rested, other._level = (
-            past.clone() for past in (self._previous, self._rested, self._level)
-        )
+        other._previous, other._habits = self._previous.clone(), self._habits.clone()
         return other
 
     @torch.inference_mode()
@@ -164,7 +167,7 @@ class StepDecoder:
         """Row i goes on from where row `rows[i]` was; [B] int64."""
         rows, num_views = rows.to(self.device), len(self._guidance.views)
         self._cache.select((rows[:, None] * num_views + torch.arange(num_views, device=self.device)).flatten())
-        self._previous, self._rested, self._level = (past[rows] for past in (self._previous, self._rested, self._level))
+        self._previous, self._habits = self._previous[rows], self._habits[rows]
 
     @torch.inference_mode()
     def reset(self, rows: Mask | None = None) -> None:
@@ -173,5 +176,4 @@ class StepDecoder:
         self._cache.reset(None if rows is None else self._guidance.repeat(rows.to(self.device)))
         chosen = chosen.to(self.device)
         self._previous = torch.where(chosen[:, None], self._model.config.special_id, self._previous)
-        self._rested = self._rested * ~chosen
-        self._level = torch.where(chosen, 1.0, self._level)
+        self._habits = torch.where(chosen[:, None], newcomers(1, self.device), self._habits)

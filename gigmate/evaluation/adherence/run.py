@@ -65,7 +65,7 @@ def _played(cfg: Any) -> tuple[list[Pair], list[dict[str, Mono]], str]:
         cfg.guidance_scale,
         cfg.seed,
         num_candidates=cfg.num_candidates,
-        taste=NoteTaste(cfg.chord_strength, cfg.beat_strength, cfg.eagerness, cfg.steadiness),
+        taste=NoteTaste(cfg.chord_strength, cfg.beat_strength, cfg.eagerness, cfg.steadiness, cfg.pace),
         warms_up=cfg.warms_up,
     )
     stems: list[dict[str, Mono]] = [{} for _ in pairs]
