@@ -73,10 +73,10 @@ def test_as_is_usual_logits_stay_to_the_last_bit_and_for_others_whatever_they_do
 
 
 @pytest.mark.parametrize("strength", [1.0, 2.0])
-def test_who_has_struck_twice_as_often_is_four_times_less_likely_to_strike(strength: float) -> None:
+def test_who_has_struck_twice_as_often_is_sixteen_times_less_likely_to_strike(strength: float) -> None:
     often = [2.0 + 0.06, 1.0, 0.5 - 0.03, 0.0, 90.0]
     gain = added(habits(often), strength=strength)
-    expected = -2 * strength * torch.tensor([math.log(2), 0.0, -math.log(2), -1.5, 1.5])
+    expected = -4 * strength * torch.tensor([math.log(2), 0.0, -math.log(2), -1.5, 1.5])
     torch.testing.assert_close(gain[:, STRUCK], expected, rtol=0, atol=1e-5)
     assert not gain[:, [REST, HELD]].any()
 
@@ -91,7 +91,7 @@ def test_who_plays_too_much_leaves_out_what_is_off_the_beat_and_who_plays_too_li
 
 def test_who_has_rested_more_than_is_usual_rests_less() -> None:
     gain = added(habits(rest_excess=[0.1, 0.0, -0.1, 0.8]))
-    torch.testing.assert_close(gain[:, REST], torch.tensor([-1.0, 0.0, 1.0, -5.0]))
+    torch.testing.assert_close(gain[:, REST], torch.tensor([-2.0, 0.0, 2.0, -10.0]))
     assert not gain[:, [HELD, STRUCK]].any()
     assert not added(habits(rest_excess=[0.5]), DRUMS).any()
 

@@ -1,7 +1,7 @@
 """Who plays more or less than is usual finds back to it, and keeps to the beat on the way.
 
-    chance of a note that begins ~ the model's chance * (usual strikes / strikes of late) ** (pace * (1 to 3))
-    chance of a rest             ~ the model's chance * exp(-pace * 10 * share of rests of late beyond the usual)
+    chance of a note that begins ~ the model's chance * (usual strikes / strikes of late) ** (pace * (2 to 6))
+    chance of a rest             ~ the model's chance * exp(-pace * 20 * share of rests of late beyond the usual)
 
 A model takes its past for the manner of the piece: guitars that have rested rest on, keys that have struck on every
 eighth go on doing so, and a song's stem is silent for a third of the time or twice as dense as anybody would play
@@ -33,8 +33,8 @@ class _Usual(NamedTuple):
 USUAL = {
     "drums": _Usual(1.9, None),
     "bass": _Usual(0.95, 0.09),
-    "keys": _Usual(0.65, 0.1),
-    "guitar": _Usual(0.8, 0.08),
+    "keys": _Usual(0.65, 0.18),
+    "guitar": _Usual(0.8, 0.14),
     "lead": _Usual(0.64, 0.25),
 }
 """Near the medians of practice songs; who isn't here plays as it likes. Our stems don't ring on as true ones do, so
@@ -42,7 +42,7 @@ keys and guitars rest less here than there.
 """
 
 _MEMORY_S = 6.0
-_STRIKE_PULL, _REST_PULL = 2.0, 10.0
+_STRIKE_PULL, _REST_PULL = 4.0, 20.0
 _FLOOR, _MOST = 0.06, 1.5  # strikes that even a silent player is taken to have made; e-folds off the usual
 _MOST_REST = 0.5
 _ON_BEAT_S = 0.03  # deviation of the bell within which a strike is on the beat
