@@ -209,6 +209,7 @@ _PREPARE: Rules = {
     "force": _FORCE,
     "seed": _SEED,
 }
+_FADER = Bool(help="whether players that are too soft or too loud are turned up or down")
 _GENERATE: Rules = {
     "input": _AUDIO,
     "out": Text("a folder", optional=True, help="where the results go; null: runs/generate/<name>"),
@@ -233,6 +234,7 @@ _GENERATE: Rules = {
     "eagerness": Float(0, 20, help="how much sooner drums that have rested for a beat come in again"),
     "steadiness": Float(0, 20, help="how strongly drums are held to the usual level"),
     "louder_db": Float(-24, 24, help="how much louder than usual is played, in dB"),
+    "fader": _FADER,
     "seed": _SEED,
     "max_seconds": Float(0.1, 36_000, help="refuse longer songs"),
     "force": _FORCE,
@@ -252,6 +254,7 @@ _EVALUATE: Rules = {
     "eagerness": Float(0, 20, help="how much sooner drums that have rested for a beat come in again"),
     "steadiness": Float(0, 20, help="how strongly drums are held to the usual level"),
     "warms_up": Bool(help="whether players warm up before the song begins"),
+    "fader": _FADER,
     "encoder": Text("a file", optional=True, help="the judge of fit; null: the one that ships"),
     "ckpt": _CKPT,
     "out": Text("a folder", optional=True, help="where the report goes; null: runs/evaluate/<what>"),
