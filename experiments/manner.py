@@ -72,6 +72,7 @@ def main() -> None:
     parser.add_argument("--lookahead", type=float, default=1.0, help="seconds")
     parser.add_argument("--first-seed", type=int, default=_FIRST_SEED)
     parser.add_argument("--candidates", type=int, default=1)
+    parser.add_argument("--no-fader", action="store_true", help="leave players as soft or loud as they are")
     parser.add_argument("--set", action="append", default=[], metavar="A=B[,C=D]", help="of `NoteTaste`, one row each")
     args = parser.parse_args()
     player = Accompanist.load(None, device=Device(threads=1, weights="int8"))
@@ -83,7 +84,7 @@ def main() -> None:
         taste = replace(
             USUAL_TASTE, **{k: float(v) for k, v in (part.split("=") for part in setting.split(",") if part)}
         )
-        style = PlayingStyle(num_candidates=args.candidates, taste=taste)
+        style = PlayingStyle(num_candidates=args.candidates, taste=taste, fader=not args.no_fader)
         began_s = time.monotonic()
         own = judged(pairs, player, args.lookahead, style)
         rows.append(row(setting or "as usual", own, true))

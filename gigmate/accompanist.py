@@ -24,6 +24,7 @@ from gigmate.codec.chunks import decode_song
 from gigmate.codec.features import MixFeatures
 from gigmate.device import Device, captured, use_threads
 from gigmate.errors import UsageError
+from gigmate.fader import extremes_db, ride
 from gigmate.generation.audition import Audition
 from gigmate.generation.note_taste import NoteTaste
 from gigmate.generation.offline import generate
@@ -118,10 +119,14 @@ class Accompanist:
             self.codec.spec.num_frames(heard.shape[2]), take, clock, power=power, grid=grid, progress=progress
         )
         with clock.part("codec"):
-            sound = self.sound(streams, instrument_ids([take.instrument]))
-            stem = self.at_song_rate(sound[0], sample_rate, len(song)) / gain
+            sound = self.sound(streams, instrument_ids([take.instrument]))[0].cpu()
+            gains = None
+            if take.fader:
+                gains = ride(sound.mean(dim=0).numpy(), self.codec.spec, take.instrument, take.louder_db)
+                sound = sound * torch.from_numpy(gains)
+            stem = self.at_song_rate(sound, sample_rate, len(song)) / gain
         stem = fit(stem, song.shape[1])
-        return self.finish(stem, song + stem, streams, sample_rate, take, clock)
+        return self.finish(stem, song + stem, streams, sample_rate, take, clock, gains)
 
     def play(
         self,
@@ -240,9 +245,16 @@ class Accompanist:
         return self.features.analyse(heard.mean(dim=1, keepdim=True))
 
     def finish(
-        self, stem: Audio, mix: Audio, streams: Codes, sample_rate: int, take: Take, clock: Stopwatch
+        self,
+        stem: Audio,
+        mix: Audio,
+        streams: Codes,
+        sample_rate: int,
+        take: Take,
+        clock: Stopwatch,
+        gains: Audio | None = None,
     ) -> Performance:
-        """What was played [C, N], kept from clipping, with its report."""
+        """What was played [C, N], kept from clipping, with its report; `gains`: of its fader, if it had one."""
         mix_gain = headroom_gain(mix)
         seconds, largest_s = stem.shape[1] / sample_rate, self.lookahead_range_s[1]
         report = {
@@ -259,6 +271,7 @@ class Accompanist:
             "steadiness": take.taste.steadiness,
             "pace": take.taste.pace,
             "louder_db": take.louder_db,
+            "fader_db": None if gains is None else extremes_db(gains),
             "stem_level_db": round(loudness_db(stem), 2),
             "stem_peak": round(float(np.abs(stem).max(initial=0.0)), 4),
             "mix_turned_down_db": round(20 * float(np.log10(1 / mix_gain)), 2),

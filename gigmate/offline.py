@@ -59,6 +59,7 @@ def run(cfg: DictConfig) -> None:
         num_candidates=cfg.num_candidates,
         taste=NoteTaste(cfg.chord_strength, cfg.beat_strength, cfg.eagerness, cfg.steadiness, cfg.pace),
         louder_db=cfg.louder_db,
+        fader=cfg.fader,
     )
     refused: list[GigmateError] = []
     for job in jobs:

@@ -32,6 +32,8 @@ class Take:
             best is kept; 1: none is looked for. Without effect on drums, which have no chords.
         taste: which notes are favoured, by models that write notes.
         louder_db: how much louder than usual it is played (`gigmate.rehearsal`).
+        fader: whether what is too soft or too loud is turned up or down (`gigmate.fader`); who goes on with a stem
+            isn't, whatever this says.
     """
 
     instrument: str = "drums"
@@ -42,6 +44,7 @@ class Take:
     num_candidates: int = 2
     taste: NoteTaste = USUAL_TASTE
     louder_db: float = 0.0
+    fader: bool = True
 
 
 @dataclass(frozen=True)

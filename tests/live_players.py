@@ -54,7 +54,7 @@ class Part:
     """What one slot of an engine plays, call by call."""
 
     def __init__(self, engine: Engine, settings: SlotSettings) -> None:
-        self.engine, self.slot = engine, engine.open(settings)
+        self.engine, self.settings, self.slot = engine, settings, engine.open(settings)
         self.frames: list[NDArray[np.int64]] = []
         self.waves: list[NDArray[np.float32]] = []
 

@@ -51,13 +51,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
 def test_output_has_the_length_and_rate_of_the_song(run: Run, tmp_path: Path, name: str, rate: int, channels: int):
     soundfile.write(tmp_path / name, music(1.3, rate, channels).T, rate)
     song = read_audio(tmp_path / name)
-    code, said, folder = run(f"input={name}", "out=out", "instrument=bass", "seed=3")
+    has_fader = channels == 1
+    code, said, folder = run(f"input={name}", "out=out", "instrument=bass", "seed=3", f"fader={has_fader}")
     assert code == 0, said
     for result in ("stem.wav", "mix.wav"):
         made = read_audio(folder / "out" / result)
         assert (made.wave.shape, made.sample_rate) == (song.wave.shape, song.sample_rate)
     report = json.loads((folder / "out" / "report.json").read_text())
     assert (report["instrument"], report["seed"], report["song"]) == ("bass", 3, name)
+    assert (report["fader_db"] is not None) == has_fader
     assert (folder / "out" / "stem.mid").read_bytes().startswith(b"MThd")
 
 

@@ -209,6 +209,7 @@ _PREPARE: Rules = {
     "force": _FORCE,
     "seed": _SEED,
 }
+_FADER = Bool(help="whether players that are too soft or too loud are turned up or down")
 _GENERATE: Rules = {
     "input": _AUDIO,
     "out": Text("a folder", optional=True, help="where the results go; null: runs/generate/<name>"),
@@ -234,6 +235,7 @@ _GENERATE: Rules = {
     "steadiness": Float(0, 20, help="how strongly drums are held to the usual level"),
     "pace": Float(0, 20, help="how strongly players are held to the usual number of notes and rests"),
     "louder_db": Float(-24, 24, help="how much louder than usual is played, in dB"),
+    "fader": _FADER,
     "seed": _SEED,
     "max_seconds": Float(0.1, 36_000, help="refuse longer songs"),
     "force": _FORCE,
@@ -254,6 +256,7 @@ _EVALUATE: Rules = {
     "steadiness": Float(0, 20, help="how strongly drums are held to the usual level"),
     "pace": Float(0, 20, help="how strongly players are held to the usual number of notes and rests"),
     "warms_up": Bool(help="whether players warm up before the song begins"),
+    "fader": _FADER,
     "encoder": Text("a file", optional=True, help="the judge of fit; null: the one that ships"),
     "ckpt": _CKPT,
     "out": Text("a folder", optional=True, help="where the report goes; null: runs/evaluate/<what>"),

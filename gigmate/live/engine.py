@@ -1,7 +1,7 @@
 """The engine: every session's model in one batch, a slot each.
 
     requests ─ mix frames ─ Hearing ─ tap ─┐
-             └ beats, L, told silence ─────┼─ FrameGenerator.step ─ codes of frame c ─ SlotDecoder ─ waves
+             └ beats, L, told silence ─────┼─ FrameGenerator.step ─ codes of frame c ─ SlotDecoder ─ Fader ─ waves
     slots ──── RowControls, generators ────┘   (rows 0 .. highest slot that is due)
 
 Slots are rows of one cache. A step computes the rows up to the highest that is due, and rows in between that aren't due
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gigmate.accompanist import Accompanist
 from gigmate.errors import UsageError
+from gigmate.fader import Fader
 from gigmate.generation.controls import RowControls
 from gigmate.generation.frame_generator import FrameGenerator
 from gigmate.generation.note_taste import USUAL_TASTE
@@ -44,6 +45,7 @@ class _Slot:
 
     settings: SlotSettings
     hearing: Hearing
+    fader: Fader
     codes: NDArray[np.int64] | None = None
     next_notes: int = UNKNOWN_NOTES
     """Note code of the frame that is decoded next."""
@@ -108,7 +110,8 @@ class Engine:
             raise SlotsFull("slots_full", what, "capacity", "wait until a session ends or start another server")
         slot = self._slots.index(None)
         self._turn_controls(slot, settings)
-        self._slots[slot] = _Slot(settings, Hearing(self._accompanist.features))
+        fader = Fader(self._accompanist.codec.spec, settings.instrument)
+        self._slots[slot] = _Slot(settings, Hearing(self._accompanist.features), fader)
         if (player := self._warmed(settings.instrument)) is not None:
             self._generator.begin(slot, player)
         (self._draws[slot],) = row_generators(settings.seed, 1)
@@ -131,6 +134,8 @@ class Engine:
         """
         current = self._open_slot(slot)
         self._turn_controls(slot, settings)
+        if settings.instrument != current.settings.instrument:
+            current.fader.take_up(settings.instrument)
         current.settings = settings
 
     @torch.inference_mode()
@@ -217,7 +222,8 @@ class Engine:
         if frame is not None and codes is not None and done:
             notes = self._take_notes(done, frame)
             waves = self._decoder.decode(done, codes[done], notes).mean(dim=1).float().cpu().numpy()
-            result.update(zip(done, waves, strict=True))
+            faded = [wave * self._open_slot(slot).fader.ride(wave) for slot, wave in zip(done, waves, strict=True)]
+            result.update(zip(done, faded, strict=True))
         return result
 
     def _take_notes(self, slots: Sequence[int], frame: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from gigmate.accompanist import Accompanist, instrument_ids
 from gigmate.codec.chunks import decode_song
 from gigmate.evaluation.adherence.pairs import Pair
 from gigmate.evaluation.metrics import Mono
+from gigmate.fader import ride
 from gigmate.generation.note_taste import USUAL_TASTE, NoteTaste
 from gigmate.generation.offline import generate
 from gigmate.generation.sampler import Sampler, TopK
@@ -35,6 +36,7 @@ class PlayingStyle:
         num_candidates: see `Take`; of what is played live there is only one, for nobody waits for the others.
         taste: see `Take`.
         warms_up: whether they have played before the song begins (`gigmate.rehearsal`).
+        fader: see `Take`.
     """
 
     beats: str = "track"
@@ -44,6 +46,7 @@ class PlayingStyle:
     num_candidates: int = 2
     taste: NoteTaste = USUAL_TASTE
     warms_up: bool = True
+    fader: bool = True
 
 
 def play_pairs(player: Accompanist, pairs: Sequence[Pair], lookahead_s: float, style: PlayingStyle) -> list[Mono]:
@@ -107,6 +110,8 @@ def _play_batch(player: Accompanist, pairs: Sequence[Pair], lookahead_s: float, 
         )
     rows = zip(streams.split(1), conditions.instrument.split(1), strict=True)
     waves = [player.sound(row, instrument)[0].mean(dim=0).cpu().numpy() for row, instrument in rows]
+    if style.fader:
+        waves = [wave * ride(wave, spec, pair.instrument) for wave, pair in zip(waves, pairs, strict=True)]
     return [_fitted(wave, len(pairs[0].mix)) / np.float32(gain) for wave, gain in zip(waves, gains, strict=True)]
 
 

@@ -67,6 +67,7 @@ def _played(cfg: Any) -> tuple[list[Pair], list[dict[str, Mono]], str]:
         num_candidates=cfg.num_candidates,
         taste=NoteTaste(cfg.chord_strength, cfg.beat_strength, cfg.eagerness, cfg.steadiness, cfg.pace),
         warms_up=cfg.warms_up,
+        fader=cfg.fader,
     )
     stems: list[dict[str, Mono]] = [{} for _ in pairs]
     for lookahead_s in cfg.lookahead_s:
@@ -81,6 +82,7 @@ def _played(cfg: Any) -> tuple[list[Pair], list[dict[str, Mono]], str]:
         f"{len(pairs)} excerpts of {cfg.seconds:g} s from {len({pair.song for pair in pairs})} held-out songs of "
         f"{type(source).__name__} ({groups} groups); beats given to the model: {cfg.beats}, guidance "
         f"{cfg.guidance_scale:g}, seed {cfg.seed}, best of {cfg.num_candidates} candidates (one for drums and at "
-        f"lookaheads below 0), {'with' if cfg.warms_up else 'without'} a warm-up."
+        f"lookaheads below 0), {'with' if cfg.warms_up else 'without'} a warm-up, "
+        f"{'with' if style.fader else 'without'} a fader."
     )
     return pairs, stems, facts
