@@ -9,6 +9,7 @@ there is no grid.
 """
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -59,7 +60,8 @@ def seconds_off(parts: Sequence[int], beats: Tensor, frame_s: float) -> Tensor:
     """
     beat_s = beat_seconds(beats)
     phase = torch.atan2(beats[..., _SIN], beats[..., _COS]) / (2 * torch.pi) + frame_s / beat_s
-    return torch.stack([((phase * n + 0.5) % 1 - 0.5).abs() / n for n in parts]).amin(dim=0) * beat_s
+    away = [((phase * n + 0.5) % 1 - 0.5).abs() / n for n in parts]
+    return reduce(torch.minimum, away) * beat_s
 
 
 def beat_seconds(beats: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class RowControls:
         self._temperature = torch.ones(batch, device=device)
         self._top_k = torch.full((batch,), 100, device=device)
         self._bias = torch.zeros(batch, device=device)
-        self.busier = torch.zeros(batch, device=device)
+        self.wanted = torch.ones(batch, device=device)
         self._biased = None if biased is None else biased.to(device)
         self._top_ks = [100] * batch  # on the host: how many are sorted is decided without reading back
 
@@ -73,7 +73,7 @@ class RowControls:
         self._top_k[row] = self._top_ks[row]
         self._temperature[row] = temperature if temperature > 0 else 1.0
         self._weights[row, 0], self._weights[row, 1] = guidance, 1.0 - guidance
-        self._bias[row], self.busier[row] = bias, busier
+        self._bias[row], self.wanted[row] = bias, 2.0**busier
 
     def choose(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """Logits [b * 2, K, V] and draws [b, K] of the first b rows to codes [b, K] int64."""

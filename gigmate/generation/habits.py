@@ -44,6 +44,6 @@ def moving_average(before: Tensor, now: Tensor, counts: Tensor, kept: float) -> 
         counts: [B, S] bool; values that don't count leave the average as it is.
         kept: the share of the average that one value leaves.
     """
-    since = counts.flip(1).cumsum(1).flip(1)  # values that count from here to the end
-    weights = (1 - kept) * kept ** (since - 1) * counts
-    return before * kept ** since[:, 0] + (weights * now).sum(dim=1)
+    for value, does_count in zip(now.unbind(1), counts.unbind(1), strict=True):
+        before = torch.where(does_count, kept * before + (1 - kept) * value, before)
+    return before

@@ -61,7 +61,7 @@ class NoteWriting:
         previous: Tensor,
         habits: Habits,
         conditions: StepConditions,
-        busier: Tensor | float = 0.0,
+        wanted: Tensor | float = 1.0,
     ) -> Tensor:
         """Weigh what is about to be drawn.
 
@@ -70,7 +70,7 @@ class NoteWriting:
             previous: [b], the notes of the step before.
             habits: of the rows.
             conditions: of the step, S = 1.
-            busier: [b] octaves: 1 asks for twice as many notes as are usual.
+            wanted: [b], how much is to be played, to what is usual (`Pace`).
 
         Returns:
             Logits whose notes, in every view, are those of the first, which knows most, weighed by chord, beat,
@@ -85,7 +85,7 @@ class NoteWriting:
         if self._eagerness is not None:
             notes = self._eagerness.weigh(notes, habits.rested, conditions)
         if self._pace is not None:
-            notes = self._pace.weigh(notes, habits, conditions, busier)
+            notes = self._pace.weigh(notes, habits, conditions, wanted)
         notes = notes.masked_fill(~self._rules.allowed(previous, conditions.instrument), FORBIDDEN)
         first, others = by_view[:, :, 1], by_view[:, :, 2:]
         if self._steadiness is not None:
@@ -99,10 +99,10 @@ class NoteWriting:
         What is `planned` [b, K, S], not drawn, is rested but is no manner of theirs: who was laid out doesn't make up
         for it.
         """
-        rests = (steps[:, 0] == REST).flip(1).cumprod(dim=1).sum(dim=1)
-        rested = rests + habits.rested * (rests == steps.shape[2])
+        rested, level, strikes, rest_excess = habits
+        for is_rest in (steps[:, 0] == REST).unbind(1):
+            rested = torch.where(is_rest, rested + 1, 0.0)
         notes, codes = (steps if planned is None else steps.masked_fill(planned, self._unknown))[:, :2].unbind(dim=1)
-        level, strikes, rest_excess = habits[1:]
         if self._steadiness is not None:
             level = self._steadiness.heard(level, codes, conditions.instrument)
         if self._pace is not None:

@@ -58,40 +58,39 @@ class Pace:
     """
 
     def __init__(self, codebook_size: int, taste: NoteTaste, device: torch.device) -> None:
-        self._frame_s, self._strength = 1 / taste.frame_rate, taste.pace
+        self._frame_s = 1 / taste.frame_rate
         self._kept = math.exp(-1 / (_MEMORY_S * taste.frame_rate))
         self._begins = codes_that_begin(codebook_size + 1).to(device)  # the special id, no code, begins nothing
         usual = [USUAL.get(name) for name in INSTRUMENTS]
         self._strikes = torch.tensor([math.nan if each is None else each.strikes for each in usual], device=device)
         rests = [math.nan if each is None or each.rests is None else each.rests for each in usual]
         self._rests = torch.tensor(rests, device=device)
+        self._strike_pull = taste.pace * _STRIKE_PULL * self._strikes.isfinite()
+        self._rest_pull = taste.pace * _REST_PULL * self._rests.isfinite()
+        self._sounds = (1 - self._rests).nan_to_num(1.0)
 
-    def weigh(self, notes: Tensor, habits: Habits, conditions: StepConditions, busier: Tensor | float = 0.0) -> Tensor:
+    def weigh(self, notes: Tensor, habits: Habits, conditions: StepConditions, wanted: Tensor | float = 1.0) -> Tensor:
         """Logits of note codes [B, V] of a step, S = 1 -> the same, weighed.
 
         Args:
             notes: of the frame after the step's.
             habits: of the rows.
             conditions: of the step.
-            busier: [B] octaves: 1 asks for twice as much as is usual.
+            wanted: [B], how much is asked for, to what is usual.
         """
-        wanted = torch.as_tensor(busier, device=notes.device).float().exp2()
         excess = ((habits.strikes + _FLOOR) / (wanted + _FLOOR)).log().clamp(-_MOST, _MOST)
         beats = conditions.beats[:, 0].float()
         nearness = torch.exp(-0.5 * (seconds_off((1,), beats, self._frame_s) / _ON_BEAT_S).square())
         bent = excess * (1 + (0.5 - nearness) * excess.sign() * beats.any(dim=-1))
-        has_pace = self._strikes[conditions.instrument].isfinite()
-        struck_less = self._strength * _STRIKE_PULL * bent * has_pace
-        usual = self._rests[conditions.instrument]
-        rest_excess = habits.rest_excess + (1 - usual) * (wanted.clamp(max=1 / (1 - usual)) - 1)
-        rested_less = self._strength * _REST_PULL * rest_excess.clamp(-_MOST_REST, _MOST_REST)
-        weighed = notes - struck_less[:, None] * self._begins[:-1]
-        weighed[:, REST] -= rested_less.nan_to_num()
+        weighed = notes - (self._strike_pull[conditions.instrument] * bent)[:, None] * self._begins[:-1]
+        sounds = self._sounds[conditions.instrument]
+        rest_excess = habits.rest_excess + (sounds * wanted).clamp(max=1.0) - sounds
+        weighed[:, REST] -= self._rest_pull[conditions.instrument] * rest_excess.clamp(-_MOST_REST, _MOST_REST)
         return weighed
 
     def heard(self, habits: Habits, notes: Tensor, conditions: StepConditions) -> tuple[Tensor, Tensor]:
         """Strikes [B] and excess of rests [B] after the note codes [B, S], one after the other; the special id is no
-        code, and who isn't in `USUAL` does as is usual whatever it plays.
+        code, and who isn't in `USUAL` plays as is usual whatever it plays.
         """
         is_code = notes < len(self._begins) - 1
         strikes, rests = self._strikes[conditions.instrument], self._rests[conditions.instrument]

@@ -118,9 +118,9 @@ class StepDecoder:
             logits = self._model(seen[:, :, None], expanded, self._cache, active)[:, :, 0]
         if self._notes is None:
             return logits
-        busier = self._sampler.busier[: len(previous)] if isinstance(self._sampler, RowControls) else 0.0
+        wanted = self._sampler.wanted[: len(previous)] if isinstance(self._sampler, RowControls) else 1.0
         habits = Habits(*(each[: len(previous)] for each in self.habits))
-        return self._notes.weigh(logits, previous[:, 0], habits, conditions, busier)
+        return self._notes.weigh(logits, previous[:, 0], habits, conditions, wanted)
 
     def _seen(self, steps: Tensor) -> Tensor:
         """Steps [b, K, ...] as each view sees them [b * views, K, ...]."""

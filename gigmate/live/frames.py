@@ -64,8 +64,8 @@ class SlotSettings:
         temperature: 0 always takes the likeliest code.
         top_k: how many of the likeliest codes are drawn from.
         guidance: scale by which the conditions count; 1 is as trained.
-        density: -1..1, how much is played: -1 asks for half as many notes as are usual and makes silence likelier, 1 for
-            twice as many.
+        density: -1..1, how much is played: -1 asks for half as many notes as are usual and makes silence likelier, 1
+            for twice as many.
     """
 
     instrument: str
