@@ -26,7 +26,7 @@ from gigmate.device import Device, captured, use_threads
 from gigmate.errors import UsageError
 from gigmate.fader import extremes_db, ride
 from gigmate.generation.audition import Audition
-from gigmate.generation.note_taste import NoteTaste
+from gigmate.generation.note_taste import STRENGTHS, NoteTaste
 from gigmate.generation.offline import generate
 from gigmate.generation.warm_up import WarmUp
 from gigmate.model.conditions import FrameConditions
@@ -265,11 +265,7 @@ class Accompanist:
             "lookahead_s": largest_s if take.lookahead_s is None else take.lookahead_s,
             "guidance_scale": take.guidance_scale,
             "num_candidates": take.num_candidates,
-            "chord_strength": take.taste.chord_strength,
-            "beat_strength": take.taste.beat_strength,
-            "eagerness": take.taste.eagerness,
-            "steadiness": take.taste.steadiness,
-            "pace": take.taste.pace,
+            **{name: getattr(take.taste, name) for name in STRENGTHS},
             "louder_db": take.louder_db,
             "fader_db": None if gains is None else extremes_db(gains),
             "stem_level_db": round(loudness_db(stem), 2),

@@ -18,7 +18,7 @@ from gigmate.continuation import continue_song
 from gigmate.device import resolve
 from gigmate.errors import GigmateError, InputError, UsageError, printable
 from gigmate.files.atomic import atomic_results, write_bytes
-from gigmate.generation.note_taste import NoteTaste
+from gigmate.generation.note_taste import STRENGTHS, NoteTaste
 from gigmate.music.grid import BeatGrid
 from gigmate.music.tracker import track_beats
 from gigmate.performance import Performance, Take
@@ -57,7 +57,7 @@ def run(cfg: DictConfig) -> None:
         guidance_scale=cfg.guidance_scale,
         sampler=build(cfg.sampler),
         num_candidates=cfg.num_candidates,
-        taste=NoteTaste(cfg.chord_strength, cfg.beat_strength, cfg.eagerness, cfg.steadiness, cfg.pace),
+        taste=NoteTaste(**{name: cfg[name] for name in STRENGTHS}),
         louder_db=cfg.louder_db,
         fader=cfg.fader,
     )

@@ -1,6 +1,7 @@
 """Who has played more or less than is usual is brought back to it; what each row has done is part of its past."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -153,22 +154,25 @@ def model() -> AccompanimentLM:
     return tiny_player(1, writes_notes=True).model
 
 
-def drawn(model: AccompanimentLM, decoder: StepDecoder, rows: int, plan: int = FREE) -> Tensor:
+def drawn(model: AccompanimentLM, decoder: StepDecoder, rows: int, plan: int = FREE, instrument: int = KEYS) -> Tensor:
     """Twelve steps [rows, K, 12]."""
     pattern = model.config.build_pattern()
-    given = step_conditions(some_frames(model, rows, KEYS), pattern, 12)
+    given = step_conditions(some_frames(model, rows, instrument), pattern, 12)
     steps = torch.full((rows, model.config.num_streams), plan)
     calls = (given.at(slice(step, step + 1)) for step in range(12))
     return torch.stack([decoder.step(steps, call, row_generators(5, rows)) for call in calls], dim=2)
 
 
-def test_a_past_that_is_given_counts_like_one_that_was_played(model: AccompanimentLM) -> None:
-    players = [StepDecoder(model, TopK(), batch=2, guidance=Guidance(2.0, 2.0), taste=TASTE) for _ in range(2)]
-    steps = drawn(model, players[0], 2)
-    players[1].prefill(steps, step_conditions(some_frames(model, 2, KEYS), model.config.build_pattern(), 12))
+@pytest.mark.parametrize("instrument", [KEYS, DRUMS], ids=["keys", "drums"])
+def test_a_past_that_is_given_counts_like_one_that_was_played(model: AccompanimentLM, instrument: int) -> None:
+    taste = replace(TASTE, steadiness=1.0, code_db=torch.linspace(-40.0, 0.0, V))
+    players = [StepDecoder(model, TopK(), batch=2, guidance=Guidance(2.0, 2.0), taste=taste) for _ in range(2)]
+    steps = drawn(model, players[0], 2, instrument=instrument)
+    players[1].prefill(steps, step_conditions(some_frames(model, 2, instrument), model.config.build_pattern(), 12))
     for own, other in zip(*(player.habits for player in players), strict=True):
         torch.testing.assert_close(own, other, rtol=1e-5, atol=1e-6)
     assert players[0].habits.strikes[0] != 1.0
+    assert (players[0].habits.level[0] != 1.0) == (instrument == DRUMS)
 
 
 def test_what_was_planned_is_no_manner_but_rests_are_rests(model: AccompanimentLM) -> None:

@@ -209,6 +209,13 @@ _PREPARE: Rules = {
     "force": _FORCE,
     "seed": _SEED,
 }
+_TASTE: Rules = {
+    "chord_strength": Float(0, 20, help="how much notes are favoured that fit the chord"),
+    "beat_strength": Float(0, 20, help="how much notes are favoured that begin on a part of the beat"),
+    "eagerness": Float(0, 20, help="how much sooner drums that have rested for a beat come in again"),
+    "steadiness": Float(0, 20, help="how strongly drums are held to the usual level"),
+    "pace": Float(0, 20, help="how strongly players are held to the usual number of notes and rests"),
+}
 _FADER = Bool(help="whether players that are too soft or too loud are turned up or down")
 _GENERATE: Rules = {
     "input": _AUDIO,
@@ -229,11 +236,7 @@ _GENERATE: Rules = {
     "lookahead_s": Float(-10, 10, optional=True, help="how far ahead it hears; null: the largest that was trained"),
     "guidance_scale": Float(0, 20, help="how strictly it follows the song; 1: as trained"),
     "num_candidates": Int(1, 64, help="ways to go on that are tried, the one that fits the chords best is kept"),
-    "chord_strength": Float(0, 20, help="how much notes are favoured that fit the chord"),
-    "beat_strength": Float(0, 20, help="how much notes are favoured that begin on a part of the beat"),
-    "eagerness": Float(0, 20, help="how much sooner drums that have rested for a beat come in again"),
-    "steadiness": Float(0, 20, help="how strongly drums are held to the usual level"),
-    "pace": Float(0, 20, help="how strongly players are held to the usual number of notes and rests"),
+    **_TASTE,
     "louder_db": Float(-24, 24, help="how much louder than usual is played, in dB"),
     "fader": _FADER,
     "seed": _SEED,
@@ -250,11 +253,7 @@ _EVALUATE: Rules = {
     "beats": Choice(("track", "known", "none"), help="what the model is told of the beats"),
     "guidance_scale": Float(0, 20, help="how strictly it follows the song; 1: as trained"),
     "num_candidates": Int(1, 64, help="ways to go on that are tried, the one that fits the chords best is kept"),
-    "chord_strength": Float(0, 20, help="how much notes are favoured that fit the chord"),
-    "beat_strength": Float(0, 20, help="how much notes are favoured that begin on a part of the beat"),
-    "eagerness": Float(0, 20, help="how much sooner drums that have rested for a beat come in again"),
-    "steadiness": Float(0, 20, help="how strongly drums are held to the usual level"),
-    "pace": Float(0, 20, help="how strongly players are held to the usual number of notes and rests"),
+    **_TASTE,
     "warms_up": Bool(help="whether players warm up before the song begins"),
     "fader": _FADER,
     "encoder": Text("a file", optional=True, help="the judge of fit; null: the one that ships"),

@@ -30,7 +30,7 @@ class RowControls:
         self._temperature = torch.ones(batch, device=device)
         self._top_k = torch.full((batch,), 100, device=device)
         self._bias = torch.zeros(batch, device=device)
-        self.wanted = torch.ones(batch, device=device)
+        self.wanted = torch.ones(batch, device=device)  # notes, to the usual number: what `busier` comes to
         self._biased = None if biased is None else biased.to(device)
         self._top_ks = [100] * batch  # on the host: how many are sorted is decided without reading back
 

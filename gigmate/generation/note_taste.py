@@ -34,7 +34,10 @@ class NoteTaste:
         return replace(self, frame_rate=float(frame_rate), code_db=code_db)
 
 
+STRENGTHS = ("chord_strength", "beat_strength", "eagerness", "steadiness", "pace")
+"""The fields that commands set and reports name."""
+
 NO_TASTE = NoteTaste()
 
 USUAL_TASTE = NoteTaste(chord_strength=12.0, beat_strength=1.0, eagerness=1.0, steadiness=1.0, pace=1.0)
-"""How GigMate plays, offline and live (experiments/013_past_errors, 015_notes_sound, 016_attacks, 017_manner)."""
+"""How GigMate plays, offline and live (experiments/013_past_errors, 015_notes_sound to 018_pace)."""

@@ -91,24 +91,23 @@ class StepDecoder:
         """
         rows = None if active is None else active.to(self.device)
         previous = self._previous[: len(plan)]
-        logits = self._logits(previous, conditions, None if rows is None else self._guidance.repeat(rows))
+        habits = Habits(*self._habits[: len(plan)].unbind(1))
+        logits = self._logits(previous, habits, conditions, None if rows is None else self._guidance.repeat(rows))
         uniform = draw_uniform(generators[: len(plan)], plan.shape[1], active).to(self.device)
         if isinstance(self._sampler, RowControls):
             drawn = self._sampler.choose(logits, uniform)
         else:
             drawn = self._sampler(self._guidance.blend(logits), uniform)
-        step = torch.where(plan == FREE, drawn, plan)
+        planned = plan != FREE
+        step = torch.where(planned, plan, drawn)
         previous.copy_(step if rows is None else torch.where(rows[:, None], step, previous))
         if self._notes is not None:
-            habits = self._habits[: len(plan)]
-            heard = self._notes.heard(
-                Habits(*habits.unbind(1)), step[:, :, None], conditions, (plan != FREE)[:, :, None]
-            )
-            now = torch.stack(heard, dim=1)
-            habits.copy_(now if rows is None else torch.where(rows[:, None], now, habits))
+            now = torch.stack(self._notes.heard(habits, step[:, :, None], conditions, planned[:, :, None]), dim=1)
+            kept = self._habits[: len(plan)]
+            kept.copy_(now if rows is None else torch.where(rows[:, None], now, kept))
         return step
 
-    def _logits(self, previous: Tensor, conditions: StepConditions, active: Mask | None) -> Tensor:
+    def _logits(self, previous: Tensor, habits: Habits, conditions: StepConditions, active: Mask | None) -> Tensor:
         """[b * views, K, V]."""
         seen = self._seen(previous)
         if self._model.stepper is not None:
@@ -119,7 +118,6 @@ class StepDecoder:
         if self._notes is None:
             return logits
         wanted = self._sampler.wanted[: len(previous)] if isinstance(self._sampler, RowControls) else 1.0
-        habits = Habits(*(each[: len(previous)] for each in self.habits))
         return self._notes.weigh(logits, previous[:, 0], habits, conditions, wanted)
 
     def _seen(self, steps: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from gigmate.evaluation.fit.encoder import SHIPPED as SHIPPED_ENCODER
 from gigmate.evaluation.fit.encoder import load_encoder
 from gigmate.evaluation.fit.judge import Judge
 from gigmate.evaluation.metrics import Mono
-from gigmate.generation.note_taste import NoteTaste
+from gigmate.generation.note_taste import STRENGTHS, NoteTaste
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def _played(cfg: Any) -> tuple[list[Pair], list[dict[str, Mono]], str]:
         cfg.guidance_scale,
         cfg.seed,
         num_candidates=cfg.num_candidates,
-        taste=NoteTaste(cfg.chord_strength, cfg.beat_strength, cfg.eagerness, cfg.steadiness, cfg.pace),
+        taste=NoteTaste(**{name: cfg[name] for name in STRENGTHS}),
         warms_up=cfg.warms_up,
         fader=cfg.fader,
     )
