@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gigmate.audio import loudness_db, resample, to_channels
@@ -21,15 +22,16 @@ from gigmate.chord_judge import ChordJudge, wanted_classes
 from gigmate.codec.base import Codec
 from gigmate.codec.catalog import config_of, load_codec
 from gigmate.codec.chunks import decode_song
-from gigmate.codec.features import MixFeatures
+from gigmate.codec.features import NUM_FEATURES, MixFeatures
 from gigmate.device import Device, captured, use_threads
 from gigmate.errors import UsageError
 from gigmate.fader import extremes_db, ride
 from gigmate.generation.audition import Audition
+from gigmate.generation.manner_ear import FRAME_RATE, listener_of, louder_db, nothing_heard, shipped_ear
 from gigmate.generation.note_taste import STRENGTHS, NoteTaste
 from gigmate.generation.offline import generate
 from gigmate.generation.warm_up import WarmUp
-from gigmate.model.conditions import FrameConditions
+from gigmate.model.conditions import FrameConditions, step_conditions
 from gigmate.model.graph_stepper import GraphStepper
 from gigmate.model.lm import AccompanimentLM
 from gigmate.model.stepper import equip
@@ -115,14 +117,14 @@ class Accompanist:
         with clock.part("features"):
             heard = self.at_codec_rate(song * gain, sample_rate)
             power = self.hear(heard)
-        streams = self.play(
-            self.codec.spec.num_frames(heard.shape[2]), take, clock, power=power, grid=grid, progress=progress
-        )
+        num_frames = self.codec.spec.num_frames(heard.shape[2])
+        streams = self.play(num_frames, take, clock, power=power, grid=grid, progress=progress)
         with clock.part("codec"):
             sound = self.sound(streams, instrument_ids([take.instrument]))[0].cpu()
             gains = None
             if take.fader:
-                gains = ride(sound.mean(dim=0).numpy(), self.codec.spec, take.instrument, take.louder_db)
+                (wanted_db,) = self.wanted_db(self._conditions(num_frames, take, power, grid), num_frames, take.taste)
+                gains = ride(sound.mean(dim=0).numpy(), self.codec.spec, take.instrument, take.louder_db, wanted_db)
                 sound = sound * torch.from_numpy(gains)
             stem = self.at_song_rate(sound, sample_rate, len(song)) / gain
         stem = fit(stem, song.shape[1])
@@ -190,7 +192,26 @@ class Accompanist:
         """A taste as it is with this codec, to play so much louder than usual."""
         is_steady = self.model.config.writes_notes and taste.steadiness > 0
         code_db = self.codec.code_db if is_steady else None  # which may have to be worked out
-        return taste.at(self.codec.spec.frame_rate, None if code_db is None else code_db - louder_db)
+        ear = shipped_ear() if taste.manner > 0 and self._can_hear_manner else None
+        return taste.at(self.codec.spec.frame_rate, None if code_db is None else code_db - louder_db, ear)
+
+    @property
+    def _can_hear_manner(self) -> bool:
+        """Whether a step is a frame of the features and the rate that the ear for manners was trained with."""
+        pattern = self.model.config.build_pattern()
+        is_frame_by_frame = pattern.is_streamable and pattern.period == 1
+        spec, num_features = self.codec.spec, self.model.config.mix_features
+        return is_frame_by_frame and num_features == NUM_FEATURES and spec.frame_rate == FRAME_RATE
+
+    def wanted_db(self, conditions: FrameConditions, num_frames: int, taste: NoteTaste) -> NDArray[np.float32]:
+        """[B, T], how much louder than usual the songs want each frame, as its last step hears it."""
+        ear, pattern = self.taste_here(taste).ear, self.model.config.build_pattern()
+        if ear is None:
+            return np.zeros((conditions.batch, num_frames), np.float32)
+        steps = step_conditions(conditions, pattern, pattern.num_steps(num_frames))
+        heard = nothing_heard(conditions.batch, conditions.instrument.device)
+        _, manner = listener_of(ear, pattern.max_delay, conditions.instrument.device).hear(heard, steps)
+        return (taste.manner * louder_db(manner, conditions.instrument))[:, pattern.max_delay :].numpy()
 
     def audition(self, conditions: FrameConditions, num_frames: int, num_candidates: int) -> Audition | None:
         """The search for stems that fit the chords of their mixes; None if there is nothing to choose by."""

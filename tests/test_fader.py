@@ -78,6 +78,17 @@ def test_six_decibels_are_the_most(off_db: float) -> None:
     assert end_db(gains) == pytest.approx(-6 * np.sign(off_db), abs=1e-4)
 
 
+@pytest.mark.parametrize("wanted_db", [-5.0, 5.0])
+def test_a_song_can_want_a_player_louder_or_softer(wanted_db: float) -> None:
+    stem = off_usual(20, 0)
+    whole = ride(stem, SPEC, "keys", wanted_db=np.full(9, wanted_db, np.float32))  # and so on to the end
+    assert end_db(whole) == pytest.approx(wanted_db, abs=0.5)
+    later = ride(stem, SPEC, "keys", wanted_db=np.repeat(np.float32([0.0, wanted_db]), 500))
+    before = 500 * HOP - SPEC.latency_samples
+    assert later[:before] == pytest.approx(1.0, abs=0.01)
+    assert end_db(later) == pytest.approx(wanted_db, abs=0.5)
+
+
 @pytest.mark.parametrize("quiet", [np.zeros(HOP * 500, np.float32), noise(10, -71)], ids=["silence", "hiss"])
 def test_silence_changes_nothing(quiet: Mono) -> None:
     fader, without = (Fader(AT_ONCE, "keys") for _ in range(2))

@@ -33,8 +33,8 @@ KEYS, DRUMS, OTHER = (INSTRUMENTS.index(name) for name in ("keys", "drums", "oth
 TASTE = NoteTaste(pace=1.0, frame_rate=RATE)
 
 
-def pace(strength: float = 1.0) -> Pace:
-    return Pace(V, NoteTaste(pace=strength, frame_rate=RATE), torch.device("cpu"))
+def pace(strength: float = 1.0, taste: NoteTaste = TASTE) -> Pace:
+    return Pace(V, replace(taste, pace=strength), torch.device("cpu"))
 
 
 def conditions(

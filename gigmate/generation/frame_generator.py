@@ -58,6 +58,11 @@ class FrameGenerator:
         """Calls of `step` that return None before the first frame comes."""
         return self.pattern.max_delay
 
+    @property
+    def louder_db(self) -> Tensor | None:
+        """[b], how much louder than usual songs want their players, by the last step; None: nobody listens."""
+        return self._decoder.louder_db
+
     def step(
         self,
         conditions: StepConditions,

@@ -13,6 +13,7 @@ from gigmate.generation.chord_bias import ChordBias
 from gigmate.generation.eagerness import Eagerness
 from gigmate.generation.guidance import Guidance
 from gigmate.generation.habits import Habits
+from gigmate.generation.manner_ear import Manner, listener_of, louder_db
 from gigmate.generation.note_rules import FORBIDDEN, NoteRules
 from gigmate.generation.note_taste import NoteTaste
 from gigmate.generation.pace import Pace
@@ -40,6 +41,9 @@ class NoteWriting:
         is_steady = taste.steadiness > 0 and taste.code_db is not None
         self._steadiness = Steadiness(taste, device) if is_steady else None
         self._pace = Pace(model.config.codebook_size, taste, device) if taste.pace > 0 else None
+        self.listener, self.manner_strength = None, taste.manner
+        if self._pace is not None and taste.manner > 0 and taste.ear is not None:
+            self.listener = listener_of(taste.ear, model.config.build_pattern().max_delay, device)
         self._rules = NoteRules(model.config, device)
         self._unknown = model.config.special_id
         self._num_views = len(guidance.views)
@@ -62,6 +66,7 @@ class NoteWriting:
         habits: Habits,
         conditions: StepConditions,
         wanted: Tensor | float = 1.0,
+        manner: Manner | None = None,
     ) -> Tensor:
         """Weigh what is about to be drawn.
 
@@ -71,6 +76,7 @@ class NoteWriting:
             habits: of the rows.
             conditions: of the step, S = 1.
             wanted: [b], how much is to be played, to what is usual (`Pace`).
+            manner: what the song calls for, as the `listener` hears it.
 
         Returns:
             Logits whose notes, in every view, are those of the first, which knows most, weighed by chord, beat,
@@ -85,11 +91,14 @@ class NoteWriting:
         if self._eagerness is not None:
             notes = self._eagerness.weigh(notes, habits.rested, conditions)
         if self._pace is not None:
-            notes = self._pace.weigh(notes, habits, conditions, wanted)
+            notes = self._pace.weigh(notes, habits, conditions, wanted, manner)
         notes = notes.masked_fill(~self._rules.allowed(previous, conditions.instrument), FORBIDDEN)
         first, others = by_view[:, :, 1], by_view[:, :, 2:]
         if self._steadiness is not None:
-            first = self._steadiness.weigh(first, habits.level, conditions.instrument)
+            level, instrument = habits.level, conditions.instrument
+            if manner is not None:
+                level = level * 10 ** (-self.manner_strength * louder_db(manner, instrument) / 10)
+            first = self._steadiness.weigh(first, level, instrument)
         by_view = torch.cat((notes[:, None, None].expand_as(by_view[:, :, :1]), first[:, :, None], others), dim=2)
         return by_view.flatten(0, 1)
 

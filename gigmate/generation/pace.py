@@ -3,6 +3,8 @@
     chance of a note that begins ~ the model's chance * (usual strikes / strikes of late) ** (pace * (2 to 6))
     chance of a rest             ~ the model's chance * exp(-pace * 20 * share of rests of late beyond the usual)
 
+Usual is what this song calls for, where somebody listens (`MannerEar`), and what practice songs do where nobody does.
+
 A model takes its past for the manner of the piece: guitars that have rested rest on, keys that have struck on every
 eighth go on doing so, and a song's stem is silent for a third of the time or twice as dense as anybody would play
 (experiments/017_manner). Weighing notes by a constant moves all of them alike; here each row is weighed by what it has
@@ -17,6 +19,7 @@ from torch import Tensor
 
 from gigmate.generation.beat_bias import beat_seconds, codes_that_begin, seconds_off
 from gigmate.generation.habits import Habits, moving_average
+from gigmate.generation.manner_ear import Manner
 from gigmate.generation.note_taste import NoteTaste
 from gigmate.model.conditions import StepConditions
 from gigmate.music.instruments import INSTRUMENTS
@@ -28,19 +31,24 @@ class _Usual(NamedTuple):
     """Notes, or chords, begun in a beat."""
     rests: float | None
     """Share of the time; None: what sounds isn't written, as with drums."""
+    true_strikes: float
+    true_silence: float
+    """Of true parts: what `MannerEar` says of a song is meant against these."""
 
 
 USUAL = {
-    "drums": _Usual(1.9, None),
-    "bass": _Usual(0.95, 0.09),
-    "keys": _Usual(0.65, 0.18),
-    "guitar": _Usual(0.8, 0.14),
-    "lead": _Usual(0.64, 0.25),
+    "drums": _Usual(1.9, None, 2.1, 0.01),
+    "bass": _Usual(0.95, 0.09, 1.07, 0.01),
+    "keys": _Usual(0.65, 0.18, 0.78, 0.03),
+    "guitar": _Usual(0.8, 0.14, 1.1, 0.03),
+    "lead": _Usual(0.64, 0.25, 0.86, 0.1),
 }
-"""Near the medians of practice songs; who isn't here plays as it likes. Our stems don't ring on as true ones do, so
-keys and guitars rest less here than there.
+"""By the medians of practice songs; who isn't here plays as it likes. Our stems don't ring on as true ones do and sound
+denser, so keys and guitars rest and strike less here than there.
 """
 
+_FORWARD = 0.25  # of the pull: what is called for counts before it is missed
+_MOST_FITTING = 4.0  # times as many strikes as are usual, or as few
 _MEMORY_S = 6.0
 _STRIKE_PULL, _REST_PULL = 4.0, 20.0
 _FLOOR, _MOST = 0.06, 1.5  # strikes that even a silent player is taken to have made; e-folds off the usual
@@ -67,9 +75,21 @@ class Pace:
         self._rests = torch.tensor(rests, device=device)
         self._strike_pull = taste.pace * _STRIKE_PULL * self._strikes.isfinite()
         self._rest_pull = taste.pace * _REST_PULL * self._rests.isfinite()
+        self._manner = taste.manner
+        self._true_strikes, self._true_silence = (
+            torch.tensor([math.nan if each is None else getattr(each, name) for each in usual], device=device)
+            for name in ("true_strikes", "true_silence")
+        )
         self._sounds = (1 - self._rests).nan_to_num(1.0)
 
-    def weigh(self, notes: Tensor, habits: Habits, conditions: StepConditions, wanted: Tensor | float = 1.0) -> Tensor:
+    def weigh(
+        self,
+        notes: Tensor,
+        habits: Habits,
+        conditions: StepConditions,
+        wanted: Tensor | float = 1.0,
+        manner: Manner | None = None,
+    ) -> Tensor:
         """Logits of note codes [B, V] of a step, S = 1 -> the same, weighed.
 
         Args:
@@ -77,16 +97,27 @@ class Pace:
             habits: of the rows.
             conditions: of the step.
             wanted: [B], how much is asked for, to what is usual.
+            manner: what the song calls for, if anybody listens.
         """
-        excess = ((habits.strikes + _FLOOR) / (wanted + _FLOOR)).log().clamp(-_MOST, _MOST)
         beats = conditions.beats[:, 0].float()
+        fitting, quieter = self._called_for(manner, beats, conditions.instrument)
+        excess = ((habits.strikes + _FLOOR) / (wanted * fitting + _FLOOR)).log().clamp(-_MOST, _MOST)
         nearness = torch.exp(-0.5 * (seconds_off((1,), beats, self._frame_s) / _ON_BEAT_S).square())
         bent = excess * (1 + (0.5 - nearness) * excess.sign() * beats.any(dim=-1))
-        weighed = notes - (self._strike_pull[conditions.instrument] * bent)[:, None] * self._begins[:-1]
+        pull = self._strike_pull[conditions.instrument] * (bent - _FORWARD * fitting.log())
+        weighed = notes - pull[:, None] * self._begins[:-1]
         sounds = self._sounds[conditions.instrument]
-        rest_excess = habits.rest_excess + (sounds * wanted).clamp(max=1.0) - sounds
+        rest_excess = habits.rest_excess - quieter + (sounds * wanted).clamp(max=1.0) - sounds
         weighed[:, REST] -= self._rest_pull[conditions.instrument] * rest_excess.clamp(-_MOST_REST, _MOST_REST)
         return weighed
+
+    def _called_for(self, manner: Manner | None, beats: Tensor, instrument: Tensor) -> tuple[Tensor, Tensor]:
+        """How many strikes [B] the songs call for, to what is usual, and how much more rest [B]."""
+        if manner is None:
+            return beats.new_ones(len(beats)), beats.new_zeros(len(beats))
+        strikes = manner.strikes_per_s * beat_seconds(beats) / self._true_strikes[instrument]
+        fitting = strikes.nan_to_num(1.0).clamp(1 / _MOST_FITTING, _MOST_FITTING) ** self._manner
+        return fitting, self._manner * (manner.silence - self._true_silence[instrument]).nan_to_num(0.0)
 
     def heard(self, habits: Habits, notes: Tensor, conditions: StepConditions) -> tuple[Tensor, Tensor]:
         """Strikes [B] and excess of rests [B] after the note codes [B, S], one after the other; the special id is no

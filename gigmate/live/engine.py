@@ -222,7 +222,11 @@ class Engine:
         if frame is not None and codes is not None and done:
             notes = self._take_notes(done, frame)
             waves = self._decoder.decode(done, codes[done], notes).mean(dim=1).float().cpu().numpy()
-            faded = [wave * self._open_slot(slot).fader.ride(wave) for slot, wave in zip(done, waves, strict=True)]
+            louder_db = self._generator.louder_db
+            faded = [
+                wave * self._open_slot(slot).fader.ride(wave, 0.0 if louder_db is None else float(louder_db[slot]))
+                for slot, wave in zip(done, waves, strict=True)
+            ]
             result.update(zip(done, faded, strict=True))
         return result
 

@@ -111,7 +111,11 @@ def _play_batch(player: Accompanist, pairs: Sequence[Pair], lookahead_s: float, 
     rows = zip(streams.split(1), conditions.instrument.split(1), strict=True)
     waves = [player.sound(row, instrument)[0].mean(dim=0).cpu().numpy() for row, instrument in rows]
     if style.fader:
-        waves = [wave * ride(wave, spec, pair.instrument) for wave, pair in zip(waves, pairs, strict=True)]
+        wanted_db = player.wanted_db(conditions, num_frames, style.taste)
+        waves = [
+            wave * ride(wave, spec, pair.instrument, wanted_db=each)
+            for wave, pair, each in zip(waves, pairs, wanted_db, strict=True)
+        ]
     return [_fitted(wave, len(pairs[0].mix)) / np.float32(gain) for wave, gain in zip(waves, gains, strict=True)]
 
 
