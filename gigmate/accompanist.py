@@ -149,7 +149,7 @@ class Accompanist:
             )
             raise UsageError("louder", what, "louder_db", "leave it out")
         # who goes on with a stem goes on in its manner, which needn't be the usual one
-        taste = take.taste if prompt is None else replace(take.taste, steadiness=0.0, pace=0.0)
+        taste = take.taste if prompt is None else replace(take.taste, steadiness=0.0, pace=0.0, manner=0.0)
         taste = self.taste_here(taste, take.louder_db)
         device_type = self.model.heads.weight.device.type
         is_reduced = self.dtype != torch.float32
@@ -190,9 +190,10 @@ class Accompanist:
 
     def taste_here(self, taste: NoteTaste, louder_db: float = 0.0) -> NoteTaste:
         """A taste as it is with this codec, to play so much louder than usual."""
-        is_steady = self.model.config.writes_notes and taste.steadiness > 0
+        writes_notes = self.model.config.writes_notes
+        is_steady = writes_notes and taste.steadiness > 0
         code_db = self.codec.code_db if is_steady else None  # which may have to be worked out
-        ear = shipped_ear() if taste.manner > 0 and self._can_hear_manner else None
+        ear = shipped_ear() if writes_notes and taste.manner > 0 and self._can_hear_manner else None
         return taste.at(self.codec.spec.frame_rate, None if code_db is None else code_db - louder_db, ear)
 
     @property

@@ -83,6 +83,24 @@ def test_live_sounds_as_offline(player: Accompanist) -> None:
         assert part.wave[late:] == pytest.approx(same[: len(part.wave) - late], abs=1e-5)
 
 
+def test_live_as_offline_the_song_is_heard_to_want_a_level() -> None:
+    """Who writes notes hears the manner of the song: it counts in the fader, too, and there for the same frames."""
+    player = tiny_player(1, writes_notes=True)
+    late = player.codec.spec.latency_samples
+    gain = np.float32(hearing_gain(SONG))
+    part = Part(Engine(player, 1), DRUMS).play(*calls((SONG * gain).reshape(-1, HOP), L))
+    take = Take("drums", lookahead_s=L / 50, seed=DRUMS.seed, num_candidates=1)
+    same, deaf = (
+        player.accompany(SONG, RATE, replace(take, taste=replace(take.taste, manner=manner)), grid=GRID)
+        for manner in (1.0, 0.0)
+    )
+    num_frames = same.codes.shape[1] - 5  # the last steps of a song have nothing more to hear
+    assert np.array_equal(part.codes[:, :num_frames], same.codes[:, :num_frames])
+    wave = part.wave[late:][: (num_frames - 2) * HOP]
+    assert wave == pytest.approx(same.stem[0, : len(wave)] * gain, rel=1e-4, abs=1e-6)
+    assert not np.allclose(same.report["fader_db"], deaf.report["fader_db"], atol=0.5)
+
+
 def test_a_slot_forgets_and_waits(player: Accompanist) -> None:
     """One that is opened anew has a new fader; one that isn't due keeps its own."""
     requests = list(calls(noise(150), L))

@@ -1,30 +1,35 @@
 """What a song wants of its player is heard as it goes, in every row alone; what isn't known is as usual."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 from live_players import tiny_player
-from test_generation_pace import KEYS, OTHER, RATE, REST, STRUCK, TASTE, V, habits, pace
+from test_generation_pace import DRUMS, KEYS, OTHER, RATE, REST, STRUCK, TASTE, V, habits, pace
 from test_generation_pace import conditions as beats_only
 from torch import Tensor
 
 from gigmate.codec.features import NUM_FEATURES, MixFeatures
+from gigmate.generation.guidance import Guidance
 from gigmate.generation.manner_ear import (
     PLAYERS,
     SILENCES,
     STRIKES_PER_S,
+    USUAL_LEVEL_DB,
     Manner,
     MannerEar,
     MannerListener,
     decide,
     listen,
+    louder_db,
     nothing_heard,
     shipped_ear,
 )
 from gigmate.generation.note_taste import NoteTaste
+from gigmate.generation.note_writing import NoteWriting
 from gigmate.generation.pace import USUAL
 from gigmate.generation.sampler import TopK, row_generators
 from gigmate.generation.step_decoder import FREE, StepDecoder
@@ -254,3 +259,25 @@ def test_the_ear_that_ships_hears_a_walking_bass_in_a_swing_and_a_slow_one_in_a_
             logits = ear(heard, torch.tensor([PLAYERS.index("bass")]), beats[:, 8, -1])
         found[song.style].append(decide(*logits[:3]).strikes_per_s.item())
     assert min(found["punk"]) > 1.5 * max(found["ballad"])
+
+
+def test_drums_that_a_song_wants_softer_draw_softer_codes(model: AccompanimentLM, ear: MannerEar) -> None:
+    taste = NoteTaste(steadiness=1.0, pace=1.0, manner=1.0, frame_rate=RATE, code_db=torch.linspace(-40.0, 0.0, V))
+    writing = NoteWriting(model, Guidance(), replace(taste, ear=ear))
+    given, logits = beats_only(1, DRUMS), torch.zeros(1, model.config.num_streams, V)
+    gains = []
+    for off_db in (-8.0, 0.0, 8.0, math.nan):
+        wanted_db = torch.tensor([USUAL_LEVEL_DB["drums"] + off_db])
+        manner = Manner(torch.tensor([math.nan]), torch.tensor([math.nan]), wanted_db)
+        weighed = writing.weigh(logits, torch.tensor([REST]), habits([1.0]), given, 1.0, manner)
+        gains.append((weighed[0, 1, -1] - weighed[0, 1, 0]).item())  # the loudest code against the softest
+    assert gains[0] < 0 < gains[2]
+    assert gains[0] == pytest.approx(-gains[2])
+    assert gains[1] == gains[3] == 0
+
+
+def test_levels_that_songs_want_have_their_limits() -> None:
+    level_db = torch.tensor([[-60.0, -25.1, 0.0, math.nan]])
+    manner = Manner(level_db, level_db, level_db)
+    assert louder_db(manner, torch.tensor([KEYS])).tolist() == [pytest.approx([-9.0, 2.0, 9.0, 0.0], abs=1e-5)]
+    assert not louder_db(manner, torch.tensor([OTHER])).any()

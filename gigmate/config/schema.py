@@ -215,7 +215,7 @@ _TASTE: Rules = {
     "eagerness": Float(0, 20, help="how much sooner drums that have rested for a beat come in again"),
     "steadiness": Float(0, 20, help="how strongly drums are held to the usual level"),
     "pace": Float(0, 20, help="how strongly players are held to a number of notes and rests"),
-    "manner": Float(0, 2, help="how far that number is what the song calls for, not what is usual"),
+    "manner": Float(0, 2, help="how far that number, and the level, are what the song calls for, not what is usual"),
 }
 _FADER = Bool(help="whether players that are too soft or too loud are turned up or down")
 _GENERATE: Rules = {

@@ -18,7 +18,7 @@ class NoteTaste:
         eagerness: how much sooner than it would a player comes in again who has rested (`Eagerness`); 0: not at all.
         steadiness: how strongly drums are held to the usual level (`Steadiness`); 0: not at all.
         pace: how strongly players are held to a number of notes and rests (`Pace`); 0: not at all.
-        manner: how far that number is what the song calls for (`MannerEar`); 0: what is usual everywhere.
+        manner: how far that number, and the level, are what the song calls for (`MannerEar`); 0: what is usual.
         frame_rate: frames per second of the codec, by which beats are counted.
         code_db: [V] how loud codes of the first codebook are (`Codec.code_db`), less what is asked for beyond the usual
             level; None: unknown, and levels are left alone.

@@ -42,7 +42,7 @@ class NoteWriting:
         self._steadiness = Steadiness(taste, device) if is_steady else None
         self._pace = Pace(model.config.codebook_size, taste, device) if taste.pace > 0 else None
         self.listener, self.manner_strength = None, taste.manner
-        if self._pace is not None and taste.manner > 0 and taste.ear is not None:
+        if taste.manner > 0 and taste.ear is not None:
             self.listener = listener_of(taste.ear, model.config.build_pattern().max_delay, device)
         self._rules = NoteRules(model.config, device)
         self._unknown = model.config.special_id
