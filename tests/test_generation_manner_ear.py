@@ -164,7 +164,7 @@ def manner_of(strikes_per_s: float = math.nan, silence: float = math.nan) -> Man
 
 
 HEARING = NoteTaste(pace=1.0, manner=1.0, frame_rate=RATE)
-USUAL_PER_S = 2 * USUAL["keys"].true_strikes
+USUAL_PER_S = 2 * (USUAL["keys"].true_strikes or math.nan)
 
 
 def test_what_is_not_known_is_as_usual() -> None:
@@ -281,3 +281,9 @@ def test_levels_that_songs_want_have_their_limits() -> None:
     manner = Manner(level_db, level_db, level_db)
     assert louder_db(manner, torch.tensor([KEYS])).tolist() == [pytest.approx([-9.0, 2.0, 9.0, 0.0], abs=1e-5)]
     assert not louder_db(manner, torch.tensor([OTHER])).any()
+
+
+def test_how_often_drums_strike_is_usual_whatever_the_song() -> None:
+    given = beats_only(1, DRUMS, bpm=120.0)
+    busy = manner_of(9.0, 0.5)
+    assert not pace(1.0, HEARING).weigh(torch.zeros(1, V), habits([1.0], [0.0]), given, 1.0, busy).any()
