@@ -99,11 +99,11 @@ class Pace:
         """
         beats = conditions.beats[:, 0].float()
         fitting, quieter = self._called_for(manner, beats, conditions.instrument)
-        excess = ((habits.strikes + _FLOOR) / (wanted * fitting + _FLOOR)).log().clamp(-_MOST, _MOST)
+        excess = ((habits.strikes + _FLOOR) / (wanted * fitting + _FLOOR)).log() - _FORWARD * fitting.log()
+        excess = excess.clamp(-_MOST, _MOST)
         nearness = torch.exp(-0.5 * (seconds_off((1,), beats, self._frame_s) / _ON_BEAT_S).square())
         bent = excess * (1 + (0.5 - nearness) * excess.sign() * beats.any(dim=-1))
-        pull = self._strike_pull[conditions.instrument] * (bent - _FORWARD * fitting.log())
-        weighed = notes - pull[:, None] * self._begins[:-1]
+        weighed = notes - (self._strike_pull[conditions.instrument] * bent)[:, None] * self._begins[:-1]
         sounds = self._sounds[conditions.instrument]
         rest_excess = habits.rest_excess - quieter + (sounds * wanted).clamp(max=1.0) - sounds
         weighed[:, REST] -= self._rest_pull[conditions.instrument] * rest_excess.clamp(-_MOST_REST, _MOST_REST)
