@@ -27,7 +27,8 @@ from gigmate.device import Device, captured, use_threads
 from gigmate.errors import UsageError
 from gigmate.fader import extremes_db, ride
 from gigmate.generation.audition import Audition
-from gigmate.generation.manner_ear import FRAME_RATE, listener_of, louder_db, nothing_heard, shipped_ear
+from gigmate.generation.manner_ear import FRAME_RATE, shipped_ear
+from gigmate.generation.manner_listener import listener_of, louder_db, nothing_heard
 from gigmate.generation.note_taste import STRENGTHS, NoteTaste
 from gigmate.generation.offline import generate
 from gigmate.generation.warm_up import WarmUp
@@ -48,6 +49,9 @@ Progress = Callable[[int, int], None]
 
 SHIPPED = Path(__file__).parent / "weights" / "nano.safetensors"
 """The language model that comes with the package."""
+
+
+_BLOCK_FRAMES = 2000  # heard at once: an hour of song needs no more memory than a minute
 
 
 class Accompanist:
@@ -210,9 +214,12 @@ class Accompanist:
         if ear is None:
             return np.zeros((conditions.batch, num_frames), np.float32)
         steps = step_conditions(conditions, pattern, pattern.num_steps(num_frames))
-        heard = nothing_heard(conditions.batch, conditions.instrument.device)
-        _, manner = listener_of(ear, pattern.max_delay, conditions.instrument.device).hear(heard, steps)
-        return (taste.manner * louder_db(manner, conditions.instrument))[:, pattern.max_delay :].numpy()
+        device, wanted = conditions.instrument.device, []
+        heard, listener = nothing_heard(conditions.batch, device), listener_of(ear, pattern.max_delay, device)
+        for start in range(0, steps.num_steps, _BLOCK_FRAMES):
+            heard, manner = listener.hear(heard, steps.at(slice(start, start + _BLOCK_FRAMES)))
+            wanted.append(taste.manner * louder_db(manner, conditions.instrument))
+        return torch.cat(wanted, dim=1)[:, pattern.max_delay :].numpy()
 
     def audition(self, conditions: FrameConditions, num_frames: int, num_candidates: int) -> Audition | None:
         """The search for stems that fit the chords of their mixes; None if there is nothing to choose by."""

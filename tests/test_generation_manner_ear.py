@@ -18,16 +18,13 @@ from gigmate.generation.manner_ear import (
     PLAYERS,
     SILENCES,
     STRIKES_PER_S,
-    USUAL_LEVEL_DB,
     Manner,
     MannerEar,
-    MannerListener,
     decide,
     listen,
-    louder_db,
-    nothing_heard,
     shipped_ear,
 )
+from gigmate.generation.manner_listener import USUAL_LEVEL_DB, MannerListener, louder_db, nothing_heard
 from gigmate.generation.note_taste import NoteTaste
 from gigmate.generation.note_writing import NoteWriting
 from gigmate.generation.pace import USUAL

@@ -10,10 +10,8 @@ next. So they are learnt by themselves, from moments that are averaged: what fal
 Source: Zaheer et al. 2017, Deep sets, for the mean of what is made of each element.
 """
 
-import copy
 import math
-from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,12 +20,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gigmate.codec.features import NUM_FEATURES, NUM_MEL_BANDS
-from gigmate.model.conditions import StepConditions, with_slow_power
+from gigmate.codec.features import NUM_MEL_BANDS
+from gigmate.model.conditions import with_slow_power
 from gigmate.model.lm import compress
-from gigmate.music.instruments import INSTRUMENTS
 from gigmate.shapes import Features
-from gigmate.tracing import CAN_TRACE, traced
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "manner.safetensors"
 """The weights that come with the package."""
@@ -47,21 +43,20 @@ FRAME_RATE = 50.0
 NUM_BEAT_FEATURES = 8
 """Of each moment: sine and cosine of beat, half and quarter, tempo, and whether there is a grid."""
 
-USUAL_LEVEL_DB = {"drums": -19.3, "bass": -22.2, "keys": -27.1, "guitar": -26.9, "lead": -26.7}
-"""How loud stems are on the mean to a song that is heard at -18 dB: medians of practice songs."""
+FIRST_CYCLE, TEMPO = 2, 8
+"""Rows of `BeatGrid.features`; those of the bar are left out."""
 
-MOST_LOUDER_DB = 9.0
-"""A song wants a player to be so much louder than usual at most, or softer."""
+MEMORY_FRAMES = 1000
+"""How far back the mean reaches."""
 
-_FIRST_CYCLE, _TEMPO = 2, 8  # rows of `BeatGrid.features`; those of the bar are left out
+QUIET = 1e-6
+"""Mean power of the bands below which nothing plays."""
+
 _HIDDEN = 160
-_MEMORY_FRAMES = 1000
-_NEWEST = 0  # tap
 _MOST_RATIO, _FREE_SILENCE = 2.0, 0.1  # so far apart are two manners alike: see `is_sane`
 _ROUNDING = 1e-6
 _STRIKES_OFF, _SILENCE_OFF = 0.22, 0.05  # what is played is off by that, on a log scale and as a share of the time
 _DECISION = 40.0  # how sharply it is made
-_QUIET = 1e-6  # mean power of the bands: nothing plays
 
 
 class Manner(NamedTuple):
@@ -111,7 +106,7 @@ class MannerEar(nn.Module):
         Returns:
             Logits of `STRIKES_PER_S` and of `SILENCES`, the level in dB [...], and what they are read from [..., C].
         """
-        count = (heard[..., -1:] / _MEMORY_FRAMES).clamp(min=1 / _MEMORY_FRAMES).log() / 4
+        count = (heard[..., -1:] / MEMORY_FRAMES).clamp(min=1 / MEMORY_FRAMES).log() / 4
         known = torch.cat((heard[..., :-1], tempo[..., None], count), dim=-1)
         hidden = F.silu(self.song(known) + self.player(player))
         level_db = 6 * self.level(hidden)[..., 0] - 22
@@ -138,132 +133,15 @@ def listen(ear: MannerEar, power: Features, beats: Features) -> Tensor:
     Raises:
         ValueError: longer than that.
     """
-    if power.shape[2] > _MEMORY_FRAMES:
-        raise ValueError(f"{power.shape[2]} frames, but the ear forgets after {_MEMORY_FRAMES}")
+    if power.shape[2] > MEMORY_FRAMES:
+        raise ValueError(f"{power.shape[2]} frames, but the ear forgets after {MEMORY_FRAMES}")
     mel = with_slow_power(power[:, :NUM_MEL_BANDS]).transpose(1, 2)
     levels = compress(mel, torch.ones(mel.shape[:2], dtype=torch.bool, device=mel.device))[..., :-1]
     has_grid = beats.any(dim=1)[..., None]
-    moments = ear.moments(levels, torch.cat((beats.transpose(1, 2)[..., _FIRST_CYCLE : _TEMPO + 1], has_grid), dim=-1))
-    counts = (mel[..., NUM_MEL_BANDS:].mean(dim=-1) > _QUIET)[..., None]
+    moments = ear.moments(levels, torch.cat((beats.transpose(1, 2)[..., FIRST_CYCLE : TEMPO + 1], has_grid), dim=-1))
+    counts = (mel[..., NUM_MEL_BANDS:].mean(dim=-1) > QUIET)[..., None]
     number = counts.cumsum(dim=1).to(moments.dtype)
     return torch.cat(((moments * counts).cumsum(dim=1) / number.clamp(min=1), number), dim=-1)
-
-
-class MannerListener:
-    """Follows what the songs of a batch want of their players.
-
-    In double precision on a CPU: products round by the number of rows, and a row gets the same whoever else plays.
-
-    Args:
-        ear: the network.
-        max_delay: of the pattern, in frames: how far behind the newest frame the one is that is completed.
-        device: where the conditions are.
-    """
-
-    def __init__(self, ear: MannerEar, max_delay: int, device: torch.device) -> None:
-        self._frames, self._device = _Frames(ear, max_delay).to(device, _dtype_on(device)).eval(), device
-
-    @cached_property
-    def _frame(self) -> Callable[..., Tensor]:
-        """The program for one frame."""
-        can_trace = CAN_TRACE and self._device.type == "cpu"
-        return traced(self._frames, self._frames.example(self._device)) if can_trace else self._frames
-
-    @torch.no_grad()
-    def hear(self, heard: Tensor, conditions: StepConditions) -> tuple[Tensor, Manner]:
-        """What is known of songs after the steps of the conditions, and what they want at each of them.
-
-        Frames that aren't heard, or in which nothing plays, tell nothing.
-
-        Args:
-            heard: [B, C + 1], what was known before.
-            conditions: of B rows and S steps.
-
-        Returns:
-            What is known, and the manners [B, S]; nan for players that the ear doesn't know, and before anything is
-            heard.
-        """
-        frames = self._frame if conditions.num_steps == 1 else self._frames
-        now = frames(
-            heard,
-            conditions.mix[:, :, _NEWEST],
-            conditions.heard[:, :, _NEWEST],
-            conditions.beats,
-            conditions.lookahead,
-            conditions.instrument,
-        )
-        return now[:, -1, :-3], Manner(*now[:, :, -3:].float().unbind(dim=2))
-
-
-class _Frames(nn.Module):
-    """Some more frames, as a program of tensors alone."""
-
-    cycles: Tensor
-
-    def __init__(self, ear: MannerEar, max_delay: int) -> None:
-        super().__init__()
-        self.ear, self.max_delay = copy.deepcopy(ear), max_delay
-        self.register_buffer("cycles", 4 * math.pi / FRAME_RATE * torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64))
-
-    def example(self, device: torch.device) -> tuple[Tensor, ...]:
-        """What `forward` takes, S = 1."""
-        nothing = torch.zeros(1, dtype=torch.int64, device=device)
-        mix, there = torch.full((1, 1, 2 * NUM_FEATURES), 0.01), torch.ones(1, 1, dtype=torch.bool)
-        return (
-            nothing_heard(1, device),
-            mix.to(device),
-            there.to(device),
-            0 * mix[..., :10].to(device),
-            nothing,
-            nothing,
-        )
-
-    def forward(
-        self, heard: Tensor, mix: Tensor, is_heard: Tensor, beats: Tensor, lookahead: Tensor, instrument: Tensor
-    ) -> Tensor:
-        """[B, S, C + 1 + 3]: what is known after each frame; strikes a second, silence and level that are wanted."""
-        mel = mix.unflatten(-1, (2, NUM_FEATURES))[..., :NUM_MEL_BANDS]
-        beats = beats.to(heard.dtype)
-        levels = compress(mel.flatten(-2), torch.ones_like(is_heard))[..., :-1].to(heard.dtype)
-        moments = self.ear.moments(levels, self._where_heard(beats, lookahead))
-        counts = (is_heard & (mel[..., 1, :].mean(dim=-1) > _QUIET))[..., None]
-        known = []
-        for moment, does_count in zip(moments.unbind(1), counts.unbind(1), strict=True):
-            more = (heard[:, -1:] + 1).clamp(max=_MEMORY_FRAMES)
-            mean = heard[:, :-1] + (moment - heard[:, :-1]) / more
-            heard = torch.where(does_count, torch.cat((mean, more), dim=-1), heard)
-            known.append(heard)
-        after = torch.stack(known, dim=1)
-        player = instrument.clamp(max=len(PLAYERS) - 1)[:, None].expand(-1, after.shape[1])
-        logits = self.ear(after, player, beats[..., _TEMPO])
-        manner = torch.stack(decide(*logits[:3]), dim=-1)
-        is_known = (instrument < len(PLAYERS))[:, None] & (after[..., -1] > 0)
-        return torch.cat((after, manner.masked_fill(~is_known[..., None], math.nan)), dim=-1)
-
-    def _where_heard(self, beats: Tensor, lookahead: Tensor) -> Tensor:
-        """[B, S, `NUM_BEAT_FEATURES`] of the frame that is heard, by those of the one that is made [B, S, G]."""
-        tempo = beats[..., _TEMPO : _TEMPO + 1]
-        turn = (lookahead - self.max_delay)[:, None, None] * self.cycles * tempo.exp2()
-        sine, cosine = beats[..., _FIRST_CYCLE:_TEMPO].unflatten(-1, (3, 2)).unbind(dim=-1)
-        turned = (sine * turn.cos() + cosine * turn.sin(), cosine * turn.cos() - sine * turn.sin())
-        has_grid = beats.any(dim=-1, keepdim=True).to(beats.dtype)
-        return torch.cat((torch.stack(turned, dim=-1).flatten(-2), tempo, has_grid), dim=-1)
-
-
-def louder_db(manner: Manner, instrument: Tensor) -> Tensor:
-    """How much louder than usual [B, ...] songs want the players [B]; 0 where that isn't known."""
-    usual = torch.tensor([USUAL_LEVEL_DB.get(name, math.nan) for name in INSTRUMENTS], device=instrument.device)
-    off_db = manner.level_db - usual[instrument].view(-1, *[1] * (manner.level_db.ndim - 1))
-    return off_db.nan_to_num(0.0).clamp(-MOST_LOUDER_DB, MOST_LOUDER_DB)
-
-
-def nothing_heard(batch: int, device: torch.device) -> Tensor:
-    """[B, C + 1]: what is known of songs that haven't begun."""
-    return torch.zeros(batch, _HIDDEN + 1, dtype=_dtype_on(device), device=device)
-
-
-def _dtype_on(device: torch.device) -> torch.dtype:
-    return torch.float64 if device.type == "cpu" else torch.float32
 
 
 def decide(strikes: Tensor, silences: Tensor, level_db: Tensor) -> Manner:
@@ -295,12 +173,6 @@ def _decided(logits: Tensor, values: Tensor, alike: Tensor, off: float) -> Tenso
     chance = logits.softmax(dim=-1) @ alike @ comes_of.T
     weight = (_DECISION * chance).softmax(dim=-1) * alike[chance.argmax(dim=-1)]  # as good ones that are alike
     return weight @ values / weight.sum(dim=-1)
-
-
-@cache
-def listener_of(ear: MannerEar, max_delay: int, device: torch.device) -> MannerListener:
-    """The same for all who listen with an ear: it keeps nothing of what it hears."""
-    return MannerListener(ear, max_delay, device)
 
 
 @cache

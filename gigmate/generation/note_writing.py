@@ -13,7 +13,8 @@ from gigmate.generation.chord_bias import ChordBias
 from gigmate.generation.eagerness import Eagerness
 from gigmate.generation.guidance import Guidance
 from gigmate.generation.habits import Habits
-from gigmate.generation.manner_ear import Manner, listener_of, louder_db
+from gigmate.generation.manner_ear import Manner
+from gigmate.generation.manner_listener import listener_of, louder_db
 from gigmate.generation.note_rules import FORBIDDEN, NoteRules
 from gigmate.generation.note_taste import NoteTaste
 from gigmate.generation.pace import Pace

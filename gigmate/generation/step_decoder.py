@@ -9,7 +9,8 @@ from torch import Tensor
 from gigmate.generation.controls import RowControls
 from gigmate.generation.guidance import Guidance
 from gigmate.generation.habits import Habits, newcomers
-from gigmate.generation.manner_ear import Manner, louder_db, nothing_heard
+from gigmate.generation.manner_ear import Manner
+from gigmate.generation.manner_listener import louder_db, nothing_heard
 from gigmate.generation.note_taste import NO_TASTE, NoteTaste
 from gigmate.generation.note_writing import NoteWriting
 from gigmate.generation.sampler import Sampler, draw_uniform
