@@ -22,12 +22,12 @@ from gigmate.chord_judge import ChordJudge, wanted_classes
 from gigmate.codec.base import Codec
 from gigmate.codec.catalog import config_of, load_codec
 from gigmate.codec.chunks import decode_song
-from gigmate.codec.features import NUM_FEATURES, MixFeatures
+from gigmate.codec.features import MixFeatures
 from gigmate.device import Device, captured, use_threads
 from gigmate.errors import UsageError
 from gigmate.fader import extremes_db, ride
 from gigmate.generation.audition import Audition
-from gigmate.generation.manner_ear import FRAME_RATE, shipped_ear
+from gigmate.generation.manner_ear import FRAME_RATE, NUM_FEATURES, shipped_ear
 from gigmate.generation.manner_listener import listener_of, louder_db, nothing_heard
 from gigmate.generation.note_taste import STRENGTHS, NoteTaste
 from gigmate.generation.offline import generate

@@ -12,7 +12,8 @@ from test_generation_pace import DRUMS, KEYS, OTHER, RATE, REST, STRUCK, TASTE, 
 from test_generation_pace import conditions as beats_only
 from torch import Tensor
 
-from gigmate.codec.features import NUM_FEATURES, MixFeatures
+from gigmate.codec.features import NUM_FEATURES, NUM_MEL_BANDS, MixFeatures
+from gigmate.generation import manner_ear
 from gigmate.generation.guidance import Guidance
 from gigmate.generation.manner_ear import (
     PLAYERS,
@@ -41,6 +42,10 @@ from gigmate.performance import hearing_gain
 CPU = torch.device("cpu")
 PATTERN: Pattern = delay(5)
 DELAY = PATTERN.max_delay
+
+
+def test_it_hears_the_features_that_mixes_have() -> None:
+    assert (manner_ear.NUM_FEATURES, manner_ear.NUM_MEL_BANDS) == (NUM_FEATURES, NUM_MEL_BANDS)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gigmate.codec.features import NUM_MEL_BANDS
 from gigmate.model.conditions import with_slow_power
 from gigmate.model.lm import compress
 from gigmate.shapes import Features
@@ -36,6 +35,11 @@ STRIKES_PER_S = tuple(math.exp(math.log(0.05) + i * math.log(240) / 39) for i in
 
 SILENCES = tuple(i / 40 for i in range(41))
 """Shares of silence between which it decides."""
+
+NUM_FEATURES, NUM_MEL_BANDS = 108, 48
+"""Powers that describe a frame of the mix, and how many of them, the first, are bands of the mel scale: those of
+`gigmate.codec.features`, which players don't import.
+"""
 
 FRAME_RATE = 50.0
 """Of the codec whose frames it hears, per second."""

@@ -12,11 +12,12 @@ from functools import cache, cached_property
 import torch
 from torch import Tensor, nn
 
-from gigmate.codec.features import NUM_FEATURES, NUM_MEL_BANDS
 from gigmate.generation.manner_ear import (
     FIRST_CYCLE,
     FRAME_RATE,
     MEMORY_FRAMES,
+    NUM_FEATURES,
+    NUM_MEL_BANDS,
     PLAYERS,
     QUIET,
     TEMPO,
