@@ -20,9 +20,9 @@ from safetensors.numpy import save
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from tqdm import tqdm
 
 from experiments.beat_net_songs import Heard, midi_songs, plain_songs, practice_songs
+from experiments.fitting import fit
 from gigmate.files.atomic import write_bytes
 from gigmate.music.beat_net import CHROMA_SCALE, KERNEL, NUM_INPUTS, SHIPPED, STRIDE
 
@@ -35,7 +35,6 @@ _STRETCH = 1.25
 _GAIN_DB, _EQ_DB = (-18.0, 12.0), 6.0
 _NOISE = (1e-5, 3e-3)
 _WIDTH = 2.0  # frames of the ear: how far from the beat its target falls to .6
-_SAVE_EVERY = 500
 
 
 class Windows:
@@ -146,27 +145,12 @@ def train(windows: Windows, net: BeatNet, num_steps: int, checkpoint: Path) -> N
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, step / _WARM_UP) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / num_steps)))
     )
-    done = 0
-    if checkpoint.is_file():
-        kept = torch.load(checkpoint, weights_only=True)
-        net.load_state_dict(kept["net"])
-        optimizer.load_state_dict(kept["optimizer"])
-        schedule.load_state_dict(kept["schedule"])
-        done = kept["step"]
-    recent = 0.0
-    for step in (bar := tqdm(range(done, num_steps), initial=done, total=num_steps, mininterval=10)):
+
+    def loss() -> Tensor:
         levels, chroma, targets = windows.batch()
-        loss = binary_cross_entropy_with_logits(net(levels, chroma), targets)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        recent += 0.02 * (loss.item() - recent)
-        bar.set_postfix(loss=f"{recent:.4f}", refresh=False)
-        if (step + 1) % _SAVE_EVERY == 0:
-            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-            torch.save({**state, "step": step + 1}, checkpoint)
+        return binary_cross_entropy_with_logits(net(levels, chroma), targets)
+
+    fit(net, loss, optimizer, schedule, num_steps, checkpoint)
 
 
 def main() -> None:

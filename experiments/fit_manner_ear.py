@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
+from experiments.fitting import fit
 from experiments.manner_songs import WINDOW_S, Excerpt, Played, midi_songs, power_of, practice_songs
 from gigmate.evaluation.adherence.soundness import is_sane
 from gigmate.evaluation.tables import Row, markdown
@@ -39,7 +39,7 @@ from gigmate.music.band.compose import STYLES
 
 _HELD_OUT_SEED = 5_000_000
 _HEARD_DB = -18.0  # at which the model hears its songs
-_BATCH, _RATE, _DECAY, _SAVE_EVERY = 16, 2e-3, 0.05, 500
+_BATCH, _RATE, _DECAY = 16, 2e-3, 0.05
 _MIDI_SHARE = 0.25
 _SOME, _STAYS, _LEVELS_DB, _GAIN_DB, _NO_GRID, _OTHER_TEMPO = 0.4, 0.6, 2.0, 1.5, 0.1, 0.2
 _STRIKES_WIDTH, _SILENCES_WIDTH, _LEVEL_SCALE = 0.15, 0.02, 6.0
@@ -180,26 +180,7 @@ def train(examples: Examples, net: Trained, num_steps: int, checkpoint: Path) ->
     """AdamW with a warm-up and a cosine; goes on from the checkpoint."""
     optimizer = torch.optim.AdamW(net.parameters(), _RATE, weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=num_steps)
-    done = 0
-    if checkpoint.is_file():
-        kept = torch.load(checkpoint, weights_only=True)
-        net.load_state_dict(kept["net"])
-        optimizer.load_state_dict(kept["optimizer"])
-        schedule.load_state_dict(kept["schedule"])
-        done = kept["step"]
-    recent = 0.0
-    for step in (bar := tqdm(range(done, num_steps), initial=done, total=num_steps, mininterval=10)):
-        loss = net.loss(examples.batch())
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        recent += (loss.item() - recent) / min(step - done + 1, 100)
-        bar.set_postfix(loss=f"{recent:.3f}", refresh=False)
-        if (step + 1) % _SAVE_EVERY == 0:
-            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-            torch.save({**state, "step": step + 1}, checkpoint)
+    fit(net, lambda: net.loss(examples.batch()), optimizer, schedule, num_steps, checkpoint)
 
 
 def held_out_rows(

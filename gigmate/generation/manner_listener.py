@@ -148,9 +148,15 @@ def listener_of(ear: MannerEar, max_delay: int, device: torch.device) -> MannerL
 
 def louder_db(manner: Manner, instrument: Tensor) -> Tensor:
     """How much louder than usual [B, ...] songs want the players [B]; 0 where that isn't known."""
-    usual = torch.tensor([USUAL_LEVEL_DB.get(name, math.nan) for name in INSTRUMENTS], device=instrument.device)
-    off_db = manner.level_db - usual[instrument].view(-1, *[1] * (manner.level_db.ndim - 1))
+    usual_db = _usual_level_db(instrument.device)[instrument]
+    off_db = manner.level_db - usual_db.view(-1, *[1] * (manner.level_db.ndim - 1))
     return off_db.nan_to_num(0.0).clamp(-MOST_LOUDER_DB, MOST_LOUDER_DB)
+
+
+@cache
+def _usual_level_db(device: torch.device) -> Tensor:
+    """[instruments]; nan of whom nobody knows."""
+    return torch.tensor([USUAL_LEVEL_DB.get(name, math.nan) for name in INSTRUMENTS], device=device)
 
 
 def nothing_heard(batch: int, device: torch.device) -> Tensor:
