@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from gigmate.audio import loudness_db
-from gigmate.codec.features import NUM_MEL_BANDS, MixFeatures
+from gigmate.codec.features import MixFeatures
 from gigmate.data.song import SongAudio, SongEntry
 from gigmate.data.sources import MidiSource, PracticeSource, shuffled
 from gigmate.data.splits import is_held_out
@@ -143,8 +143,7 @@ def _heard(song: SongAudio, grid: BeatGrid, length: int, style: str) -> Played:
     """The first `length` samples of a song."""
     names = tuple(song.stems)
     waves = np.stack([np.pad(wave[:length], (0, max(0, length - len(wave)))) for wave in song.stems.values()])
-    with torch.inference_mode():
-        power = torch.cat([_EARS.analyse(torch.from_numpy(wave)[None, None]) for wave in waves])[:, :NUM_MEL_BANDS]
+    power = torch.cat([_EARS.mel_bands(torch.from_numpy(wave)[None, None]) for wave in waves])
     excerpts: list[Excerpt] = []
     for stem, (name, wave) in enumerate(zip(names, waves, strict=True)):
         begins = _begins(song.notes.get(name), name, power.shape[2])

@@ -46,6 +46,14 @@ def test_a_frame_is_the_same_to_the_last_bit_live_and_offline() -> None:
     assert torch.equal(torch.cat(live, dim=2), features.analyse(wave))
 
 
+@pytest.mark.parametrize(("sample_rate", "hop"), CLOCKS)
+def test_the_mel_bands_alone_are_those_of_all_features_to_the_last_bit(sample_rate: int, hop: int) -> None:
+    features, wave = MixFeatures(sample_rate, hop), noise(2, 90 * hop + 7)
+    assert torch.equal(features.mel_bands(wave), features.analyse(wave)[:, :NUM_MEL_BANDS])
+    with pytest.raises(ValueError, match="mono"):
+        features.mel_bands(wave[0])
+
+
 def test_long_songs_go_through_in_blocks_without_a_seam() -> None:
     features = MixFeatures(24_000, 480)
     wave = noise(1, 480 * 530)

@@ -14,6 +14,7 @@ from torch import Tensor
 from gigmate.generation.controls import RowControls
 from gigmate.generation.guidance import Guidance
 from gigmate.generation.habits import NEWCOMER, Habits, moving_average, newcomers
+from gigmate.generation.hush import DIES_AWAY_S
 from gigmate.generation.note_taste import NO_TASTE, NoteTaste
 from gigmate.generation.note_writing import NoteWriting
 from gigmate.generation.pace import USUAL, Pace
@@ -52,11 +53,33 @@ def conditions(
     )
 
 
-def habits(strikes: list[float] | None = None, rest_excess: list[float] | None = None) -> Habits:
-    rows = len(strikes or rest_excess or [])
+def rested(notes: Tensor) -> Tensor:
+    """[rows, S]: steps of rest up to each, by the definition."""
+    counts = []
+    for row in notes.tolist():
+        run, runs = 0, []
+        for note in row:
+            run = run + 1 if note == REST else 0
+            runs.append(run)
+        counts.append(runs)
+    return torch.tensor(counts, dtype=torch.float32)
+
+
+def heard(own: Habits, notes: Tensor, given: StepConditions) -> tuple[Tensor, Tensor]:
+    return pace().heard(own, notes, rested(notes), given)
+
+
+def usual_quiet(name: str) -> float:
+    usual = USUAL[name].quiet
+    assert usual is not None
+    return usual
+
+
+def habits(strikes: list[float] | None = None, quiet_excess: list[float] | None = None) -> Habits:
+    rows = len(strikes or quiet_excess or [])
     new = Habits(*newcomers(rows, torch.device("cpu")).unbind(1))
     new = new if strikes is None else new._replace(strikes=torch.tensor(strikes))
-    return new if rest_excess is None else new._replace(rest_excess=torch.tensor(rest_excess))
+    return new if quiet_excess is None else new._replace(quiet_excess=torch.tensor(quiet_excess))
 
 
 def added(own: Habits, instrument: int = KEYS, strength: float = 1.0, busier: float = 0.0, **where: float) -> Tensor:
@@ -90,16 +113,15 @@ def test_who_plays_too_much_leaves_out_what_is_off_the_beat_and_who_plays_too_li
     assert much_on < 0 < little_on
 
 
-def test_who_has_rested_more_than_is_usual_rests_less() -> None:
-    gain = added(habits(rest_excess=[0.1, 0.0, -0.1, 0.8]))
+def test_who_was_quieter_than_is_usual_rests_less() -> None:
+    gain = added(habits(quiet_excess=[0.1, 0.0, -0.1, 0.8]))
     torch.testing.assert_close(gain[:, REST], torch.tensor([-2.0, 0.0, 2.0, -10.0]))
     assert not gain[:, [HELD, STRUCK]].any()
-    assert not added(habits(rest_excess=[0.5]), DRUMS).any()
+    assert not added(habits(quiet_excess=[0.5]), DRUMS).any()
 
 
 def test_more_and_less_can_be_asked_for() -> None:
-    usual = USUAL["keys"].rests
-    assert usual is not None
+    usual = usual_quiet("keys")
     assert added(habits([1.0]), busier=1.0)[0, STRUCK] > 1.0
     assert added(habits([1.0]), busier=-1.0)[0, STRUCK] < -1.0
     half = habits([0.5], [(1 - usual) / 2])  # sounds half as long as usual
@@ -115,15 +137,20 @@ def test_strikes_are_counted_by_the_beat(bpm: float | None, beat_frames: int) ->
     notes = torch.full((1, 1500), REST)
     notes[:, ::beat_frames] = KICK
     given = conditions(1, DRUMS, bpm=bpm, steps=1500)
-    strikes, rest_excess = pace().heard(habits([1.0]), notes, given)
+    strikes, quiet_excess = heard(habits([1.0]), notes, given)
     assert strikes.item() == pytest.approx(1 / USUAL["drums"].strikes, rel=0.1)
-    assert rest_excess.item() == 0.0
+    assert quiet_excess.item() == 0.0
 
 
-def test_rests_are_counted_beyond_the_usual_share() -> None:
-    notes = torch.tensor([REST, HELD]).repeat(750)[None]
-    _, excess = pace().heard(habits([1.0]), notes, conditions(1, KEYS, steps=1500))
-    assert excess.item() == pytest.approx(0.5 - (USUAL["keys"].rests or 0.0), abs=0.01)
+def test_rests_count_half_at_once_and_whole_when_the_last_note_has_died_away() -> None:
+    dies_away = round(DIES_AWAY_S["keys"] * RATE)
+    short = torch.tensor([REST, HELD]).repeat(750)[None]
+    _, excess = heard(habits([1.0]), short, conditions(1, KEYS, steps=1500))
+    assert excess.item() == pytest.approx(0.5 * 0.5 - usual_quiet("keys"), abs=0.01)
+    long = torch.tensor([REST] * (3 * dies_away - 1) + [HELD] * dies_away).repeat(20)[None]
+    _, excess = heard(habits([1.0]), long, conditions(1, KEYS, steps=long.shape[1]))
+    share = ((3 * dies_away - 1) + 2 * dies_away) / (2 * 4 * dies_away)
+    assert excess.item() == pytest.approx(share - usual_quiet("keys"), abs=0.1)
 
 
 def test_at_once_is_one_by_one_and_no_code_and_others_change_nothing() -> None:
@@ -133,14 +160,16 @@ def test_at_once_is_one_by_one_and_no_code_and_others_change_nothing() -> None:
     notes[2] = V
     one_by_one, given = habits([1.0, 0.2, 3.0], [0.0, 0.1, -0.1]), conditions(3, KEYS, bpm=100.0, steps=40)
     start = one_by_one
+    runs = rested(notes)
     for step in range(40):
-        strikes, excess = pace().heard(one_by_one, notes[:, step : step + 1], given.at(slice(step, step + 1)))
-        one_by_one = one_by_one._replace(strikes=strikes, rest_excess=excess)
-    strikes, excess = pace().heard(start, notes, given)
+        at = slice(step, step + 1)
+        strikes, excess = pace().heard(one_by_one, notes[:, at], runs[:, at], given.at(at))
+        one_by_one = one_by_one._replace(strikes=strikes, quiet_excess=excess)
+    strikes, excess = heard(start, notes, given)
     torch.testing.assert_close(strikes, one_by_one.strikes, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(excess, one_by_one.rest_excess, rtol=1e-5, atol=1e-6)
-    assert (strikes[2], excess[2]) == (start.strikes[2], start.rest_excess[2])
-    others = pace().heard(start, notes, conditions(3, OTHER, bpm=100.0, steps=40))
+    torch.testing.assert_close(excess, one_by_one.quiet_excess, rtol=1e-5, atol=1e-6)
+    assert (strikes[2], excess[2]) == (start.strikes[2], start.quiet_excess[2])
+    others = heard(start, notes, conditions(3, OTHER, bpm=100.0, steps=40))
     assert [each[:2].tolist() for each in others] == [[1.0] * 2, [0.0] * 2]
 
 

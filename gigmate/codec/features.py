@@ -11,6 +11,7 @@ features of the stems (up to the interference of coinciding partials): that is h
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -114,17 +115,29 @@ class MixFeatures(nn.Module):
         _check_mono(wave)
         return self._power(F.pad(wave, (self.history, -wave.shape[2] % self.hop)))
 
+    def mel_bands(self, wave: Wave) -> Features:
+        """The first `NUM_MEL_BANDS` of `analyse` alone, [B, `NUM_MEL_BANDS`, ceil(N / hop)], in a tenth of the time.
+
+        Raises:
+            ValueError: the wave isn't mono.
+        """
+        _check_mono(wave)
+        heard = F.pad(wave, (self._mel.window - self.hop, -wave.shape[2] % self.hop))
+        return self._in_blocks(self._mel, heard[:, 0].unfold(1, self._mel.window, self.hop))
+
     def stream(self, batch: int = 1) -> "MixFeatureStream":
         """The same, frame by frame."""
         return MixFeatureStream(self, batch)
 
-    @torch.no_grad()
     def _power(self, heard: Wave) -> Features:
         """[B, 1, history + T * hop] -> [B, D, T]."""
         frames = heard[:, 0].unfold(1, self.history + self.hop, self.hop)
-        blocks = [
-            torch.cat([self._mel(block), self._semitones(block)], dim=2) for block in frames.split(_BLOCK_FRAMES, dim=1)
-        ]
+        return self._in_blocks(lambda block: torch.cat([self._mel(block), self._semitones(block)], dim=2), frames)
+
+    @torch.no_grad()
+    def _in_blocks(self, bands: Callable[[torch.Tensor], torch.Tensor], frames: torch.Tensor) -> Features:
+        """What `bands` makes of the frames [B, T, window], [B, D, T]."""
+        blocks = [bands(block) for block in frames.split(_BLOCK_FRAMES, dim=1)]
         return torch.cat(blocks, dim=1).transpose(1, 2).contiguous()
 
 

@@ -213,7 +213,7 @@ _TASTE: Rules = {
     "chord_strength": Float(0, 20, help="how much notes are favoured that fit the chord"),
     "beat_strength": Float(0, 20, help="how much notes are favoured that begin on a part of the beat"),
     "eagerness": Float(0, 20, help="how much sooner drums that have rested for a beat come in again"),
-    "steadiness": Float(0, 20, help="how strongly drums are held to the usual level"),
+    "steadiness": Float(0, 20, help="how strongly drums are held to the usual level, and who rests to silence"),
     "pace": Float(0, 20, help="how strongly players are held to a number of notes and rests"),
     "manner": Float(0, 2, help="how far that number, and the level, are what the song calls for, not what is usual"),
 }

@@ -17,13 +17,13 @@ class Habits(NamedTuple):
         rested: steps since anything was played.
         level: power of what was played, as a moving average, to the usual one (`Steadiness`).
         strikes: notes begun, as a moving average, to the usual number (`Pace`).
-        rest_excess: share of rests, as a moving average, beyond the usual one (`Pace`).
+        quiet_excess: share of rest and silence, as a moving average, beyond the usual one (`Pace`).
     """
 
     rested: Tensor
     level: Tensor
     strikes: Tensor
-    rest_excess: Tensor
+    quiet_excess: Tensor
 
 
 NEWCOMER = (0.0, 1.0, 1.0, 0.0)

@@ -16,7 +16,8 @@ class NoteTaste:
         chord_strength: how much notes are favoured that fit the chord (`ChordBias`); 0: not at all.
         beat_strength: how much notes are favoured that begin on a part of the beat (`BeatBias`); 0: not at all.
         eagerness: how much sooner than it would a player comes in again who has rested (`Eagerness`); 0: not at all.
-        steadiness: how strongly drums are held to the usual level (`Steadiness`); 0: not at all.
+        steadiness: how strongly drums are held to the usual level (`Steadiness`), and who rests to silence (`Hush`); 0:
+            not at all.
         pace: how strongly players are held to a number of notes and rests (`Pace`); 0: not at all.
         manner: how far that number, and the level, are what the song calls for (`MannerEar`); 0: what is usual.
         frame_rate: frames per second of the codec, by which beats are counted.
@@ -46,4 +47,4 @@ STRENGTHS = ("chord_strength", "beat_strength", "eagerness", "steadiness", "pace
 NO_TASTE = NoteTaste()
 
 USUAL_TASTE = NoteTaste(chord_strength=12.0, beat_strength=1.0, eagerness=1.0, steadiness=1.0, pace=1.0, manner=1.0)
-"""How GigMate plays, offline and live (experiments/013_past_errors, 015_notes_sound to 019_manner_ear)."""
+"""How GigMate plays, offline and live (experiments/013_past_errors, 015_notes_sound to 020_silence)."""

@@ -13,6 +13,7 @@ from gigmate.generation.chord_bias import ChordBias
 from gigmate.generation.eagerness import Eagerness
 from gigmate.generation.guidance import Guidance
 from gigmate.generation.habits import Habits
+from gigmate.generation.hush import Hush
 from gigmate.generation.manner_ear import Manner
 from gigmate.generation.manner_listener import listener_of, louder_db
 from gigmate.generation.note_rules import FORBIDDEN, NoteRules
@@ -41,6 +42,7 @@ class NoteWriting:
         self._eagerness = Eagerness(model.config.codebook_size, taste, device) if taste.eagerness > 0 else None
         is_steady = taste.steadiness > 0 and taste.code_db is not None
         self._steadiness = Steadiness(taste, device) if is_steady else None
+        self._hush = Hush(taste, device) if is_steady else None
         self._pace = Pace(model.config.codebook_size, taste, device) if taste.pace > 0 else None
         self.listener, self.manner_strength = None, taste.manner
         if taste.manner > 0 and taste.ear is not None:
@@ -81,7 +83,7 @@ class NoteWriting:
 
         Returns:
             Logits whose notes, in every view, are those of the first, which knows most, weighed by chord, beat,
-            eagerness and pace and held to the rules, and whose first codes are weighed by steadiness.
+            eagerness and pace and held to the rules, and whose first codes are weighed by steadiness and hush.
         """
         by_view = logits.unflatten(0, (-1, self._num_views))
         notes = by_view[:, 0, 0]
@@ -100,6 +102,8 @@ class NoteWriting:
             if manner is not None:
                 level = level * 10 ** (-self.manner_strength * louder_db(manner, instrument) / 10)
             first = self._steadiness.weigh(first, level, instrument)
+        if self._hush is not None:
+            first = self._hush.weigh(first, habits.rested, conditions.instrument)
         by_view = torch.cat((notes[:, None, None].expand_as(by_view[:, :, :1]), first[:, :, None], others), dim=2)
         return by_view.flatten(0, 1)
 
@@ -109,12 +113,14 @@ class NoteWriting:
         What is `planned` [b, K, S], not drawn, is rested but is no manner of theirs: who was laid out doesn't make up
         for it.
         """
-        rested, level, strikes, rest_excess = habits
+        rested, level, strikes, quiet_excess = habits
+        rested_by = []
         for is_rest in (steps[:, 0] == REST).unbind(1):
             rested = torch.where(is_rest, rested + 1, 0.0)
+            rested_by.append(rested)
         notes, codes = (steps if planned is None else steps.masked_fill(planned, self._unknown))[:, :2].unbind(dim=1)
         if self._steadiness is not None:
             level = self._steadiness.heard(level, codes, conditions.instrument)
-        if self._pace is not None:
-            strikes, rest_excess = self._pace.heard(habits, notes, conditions)
-        return Habits(rested, level, strikes, rest_excess)
+        if self._pace is not None and rested_by:
+            strikes, quiet_excess = self._pace.heard(habits, notes, torch.stack(rested_by, dim=1), conditions)
+        return Habits(rested, level, strikes, quiet_excess)
