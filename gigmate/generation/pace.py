@@ -43,7 +43,7 @@ class _Usual(NamedTuple):
 
 USUAL = {
     "drums": _Usual(1.9, None, None, None),
-    "bass": _Usual(0.95, 1.07, 0.03, 0.01),
+    "bass": _Usual(0.95, 1.07, 0.09, 0.01),
     "keys": _Usual(0.65, 0.78, 0.1, 0.03),
     "guitar": _Usual(0.8, 1.1, 0.07, 0.03),
     "lead": _Usual(0.64, 0.86, 0.1, None),
