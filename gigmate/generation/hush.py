@@ -18,9 +18,9 @@ from gigmate.music.instruments import INSTRUMENTS
 LOUDEST_DB = {"keys": -14.0, "guitar": -15.0, "lead": -14.0}
 """How loud a frame hardly ever is, in dB of full scale, to a song that is heard at -18. Who isn't here isn't hushed."""
 
-DIES_AWAY_S = {"bass": 0.02, "keys": 0.42, "guitar": 0.3, "lead": 0.36}
-"""After how long a rest true parts are `SILENT_DB` below their loudest. A bass rings on for .18 s, but is held to all
-its rests: else it loses the beat live (experiments/020_silence).
+DIES_AWAY_S = {"keys": 0.42, "guitar": 0.3, "lead": 0.36}
+"""After how long a rest true parts are `SILENT_DB` below their loudest. Not a bass's (.18 s): told of it, it loses the
+beat live (experiments/020_silence).
 """
 
 SILENT_DB = 50.0

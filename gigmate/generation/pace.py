@@ -4,7 +4,7 @@
     chance of a rest             ~ the model's chance * exp(-pace * 20 * quiet of late beyond the usual)
 
 Quiet is the mean of the shares of rest and of silence: a rest counts half at once, and whole when the last note has
-died away, for rests that never last so long are no silence (experiments/020_silence).
+died away, for rests that never last so long are no silence (experiments/020_silence). A bass's count whole at once.
 
 Usual is what this song calls for, where somebody listens (`MannerEar`), and what practice songs do where nobody does.
 
@@ -81,8 +81,8 @@ class Pace:
             torch.tensor([math.nan if value is None else value for value in values], device=device)
             for values in zip(*usual, strict=True)
         )
-        dies_away_s = [DIES_AWAY_S.get(name, math.inf) for name in INSTRUMENTS]
-        self._dies_away = taste.frame_rate * torch.tensor(dies_away_s, device=device)
+        dies_away_s = [DIES_AWAY_S.get(name, 0.0) for name in INSTRUMENTS]
+        self._dies_away = (taste.frame_rate * torch.tensor(dies_away_s, device=device)).clamp(min=1.0)  # steps of rest
         self._strike_pull = taste.pace * _STRIKE_PULL * self._strikes.isfinite()
         self._rest_pull = taste.pace * _REST_PULL * self._quiet.isfinite()
         self._manner = taste.manner
