@@ -3,10 +3,10 @@
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
+from machine import within
 
 from gigmate.music.band import STYLES, compose, render_song
 from gigmate.music.band.chance import stream
@@ -45,10 +45,8 @@ def test_same_bytes_with_any_number_of_threads() -> None:
 
 def test_a_song_is_made_much_faster_than_it_lasts() -> None:
     """How fast is a figure of `python -m experiments.bench`; here only that it isn't slow by mistake."""
-    begin = time.process_time()
-    song = compose(2, 30.0)
-    render_song(song, RATE)
-    assert song.duration_s / (time.process_time() - begin) > 10.0
+    with within(3.0):
+        render_song(compose(2, 30.0), RATE)
 
 
 @pytest.mark.parametrize(("player", "tone"), [(p, tone) for p, (_, _, tones) in VOICES.items() for tone in tones])

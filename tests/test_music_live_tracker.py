@@ -1,9 +1,8 @@
 """The live tracker: causal, equal however its input is cut, in time half a second ahead, and steady through silence."""
 
-import time
-
 import numpy as np
 import pytest
+from machine import within
 from test_music_tracker import band
 
 from gigmate.audio import resample
@@ -201,6 +200,5 @@ def test_a_meter_finds_the_beat_that_changes_chord_and_has_the_kick():
 
 def test_tracking_takes_little_of_a_core():
     wave, _ = song(118.0, 20.0)
-    start = time.process_time()
-    heard(wave)
-    assert time.process_time() - start < 0.04 * len(wave) / RATE * 2  # twice the promise: this machine may be shared
+    with within(0.04 * len(wave) / RATE):
+        heard(wave)

@@ -2,11 +2,11 @@
 
 import json
 import re
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from machine import within
 
 from gigmate.music.grid import BeatGrid
 from gigmate.music.onsets import analyse
@@ -130,9 +130,8 @@ def test_what_is_no_wave_is_refused():
 
 def test_tracking_is_far_faster_than_real_time():
     wave = np.tile(band(BeatGrid.from_tempo(100, 4, 29.0).beat_times_s, 4), 2)
-    start = time.process_time()
-    track_beats(wave, RATE)
-    assert time.process_time() - start < len(wave) / RATE / 30
+    with within(len(wave) / RATE / 30):
+        track_beats(wave, RATE)
 
 
 @pytest.mark.slow

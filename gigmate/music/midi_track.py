@@ -13,6 +13,7 @@ MAX_TEXT = 256
 _DATA_BYTES = {0x8: 2, 0x9: 2, 0xA: 2, 0xB: 2, 0xC: 1, 0xD: 1, 0xE: 2}  # by the upper half of the status
 _KEPT = {0x8, 0x9, 0xB, 0xC, 0xE}  # notes, controls, programs, bends; what is pressed after is no note
 _MAX_DELTA = 0x0FFFFFFF
+_BYTES = [bytes((value,)) for value in range(0x80)]
 
 
 @dataclass
@@ -108,13 +109,14 @@ class Track:
         sounding = self.open.setdefault((channel, pitch), [])
         if is_on:
             self.piece.num_notes += 1
-            self.piece.oddities["overlap of one pitch"] += bool(sounding)
+            if sounding:
+                self.piece.oddities["overlap of one pitch"] += 1
             sounding.append(self.tick)
         elif not sounding:
             self.piece.oddities["end without a note"] += 1
             return False
-        else:
-            self.piece.oddities["note without length"] += sounding.pop(0) == self.tick
+        elif sounding.pop(0) == self.tick:
+            self.piece.oddities["note without length"] += 1
         return True
 
     def _meta(self) -> bool:
@@ -171,6 +173,9 @@ class Track:
 
     def _number(self) -> int:
         """A length or time in 7-bit groups, four at most."""
+        if self.position < self.end and (value := self.data[self.position]) < 0x80:  # most are of one
+            self.position += 1
+            return value
         value = 0
         for _ in range(4):
             byte = self._byte()
@@ -187,6 +192,8 @@ class Track:
 
 def varlen(value: int) -> bytes:
     """A number in 7-bit groups, the highest first, as MIDI writes lengths and times."""
+    if value < 0x80:
+        return _BYTES[value]
     groups = [value & 0x7F]
     while value := value >> 7:
         groups.append(value & 0x7F | 0x80)
