@@ -13,6 +13,8 @@ import numpy as np
 
 _REFERENCE_S = 0.025
 """CPU seconds of `_work` on a machine that keeps the promises of RELIABILITY with room: two cores with AVX-512."""
+_SHARED = 2.0
+"""Neighbours take caches and clock from a block and not from the work beside it, or the other way round."""
 
 
 def _work() -> float:
@@ -45,5 +47,5 @@ def within(promised_s: float) -> Iterator[Spent]:
     yield spent
     spent.cpu_s = time.process_time() - begin_s
     if spent.cpu_s > promised_s:
-        allowed_s = promised_s * slowness()
+        allowed_s = promised_s * _SHARED * slowness()
         assert spent.cpu_s <= allowed_s, f"{spent.cpu_s:.2f} s of CPU, {promised_s} s are {allowed_s:.2f} s here"
