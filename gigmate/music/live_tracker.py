@@ -20,17 +20,15 @@ from gigmate.music.onsets import RISES
 from gigmate.music.tempo import TempoScores, accents, sample_at, tempo_scores
 
 _WINDOW_S = 12.0  # what is remembered
-_FIRST_S = 1.6  # a beat may be found
-_LITTLE_S, _YOUNG_S = 3.0, 8.0  # up to then one has to be surer of the first, and is quicker to leave it
+_FIRST_S = 3.0
 _UPDATE_S = 0.2
 _SILENT_S = 1.5  # nothing has started for so long: the beat is held
 _SILENT_RISE = 0.02  # a rise of the levels, which are log1p of 1000 x the amplitude
 _HOLD_SHARE = 0.98  # of the confidence that an update in silence leaves
 _MIN_REPEATS = 0.1  # below it nothing repeats
-_SURE, _SURE_OF_LITTLE = 0.25, 0.5  # probability of the first lock; of that on little
+_SURE = 0.25  # probability of the first lock
 _SMOOTHING = 0.1  # of the confidence
-_MARGIN = 0.3  # of log probability: a rival's lead beyond it is summed over updates
-_ENOUGH, _ENOUGH_YOUNG = 5.0, 1.0  # of that
+_MARGIN, _ENOUGH = 0.3, 5.0  # a rival must have so much more log probability than this, summed over updates
 _NEAR_BEATS = 0.17  # a peak so near to a beat is that beat
 _MEMORY_BEATS = 8.0
 _MIN_BEATS = 4
@@ -110,7 +108,7 @@ class LiveTracker:
         if self._line is None:
             logits = judge(evidence, tempi, proposed)
             chances = np.exp(logits - np.logaddexp.reduce(logits))
-            if chances.max() >= (_SURE if self._newest_s >= _LITTLE_S else _SURE_OF_LITTLE):
+            if chances.max() >= _SURE:
                 self._lock(proposed, int(chances.argmax()))
                 self._confidence = float(chances.max())
             return
@@ -123,7 +121,7 @@ class LiveTracker:
         self._confidence += _SMOOTHING * (chance - self._confidence)
         lead = float(logits[:-1].max(initial=-np.inf) - logits[-1])
         self._rival_lead = max(0.0, self._rival_lead + lead - _MARGIN)
-        if self._rival_lead > (_ENOUGH if self._newest_s >= _YOUNG_S else _ENOUGH_YOUNG):
+        if self._rival_lead > _ENOUGH:
             self._lock(rivals, int(logits[:-1].argmax()))
 
     def _lock(self, beats: Hypotheses, chosen: int) -> None:
