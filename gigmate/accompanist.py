@@ -209,7 +209,11 @@ class Accompanist:
         return is_frame_by_frame and num_features == NUM_FEATURES and spec.frame_rate == FRAME_RATE
 
     def wanted_db(self, conditions: FrameConditions, num_frames: int, taste: NoteTaste) -> NDArray[np.float32]:
-        """[B, T], how much louder than usual the songs want each frame, as its last step hears it."""
+        """[B, T], how much louder than usual the songs want each frame, as its last step hears it.
+
+        What is played ahead of a song knows it to its end, and is turned up once for all of it: an ear that has heard
+        little moves the level by more than songs do (experiments/022_one_level).
+        """
         ear, pattern = self.taste_here(taste).ear, self.model.config.build_pattern()
         if ear is None:
             return np.zeros((conditions.batch, num_frames), np.float32)
@@ -219,7 +223,9 @@ class Accompanist:
         for start in range(0, steps.num_steps, _BLOCK_FRAMES):
             heard, manner = listener.hear(heard, steps.at(slice(start, start + _BLOCK_FRAMES)))
             wanted.append(taste.manner * louder_db(manner, conditions.instrument))
-        return torch.cat(wanted, dim=1)[:, pattern.max_delay :].numpy()
+        of_frames = torch.cat(wanted, dim=1)[:, pattern.max_delay :]
+        of_songs = of_frames.median(dim=1, keepdim=True).values
+        return torch.where(conditions.lookahead[:, None] < 0, of_frames, of_songs).numpy()
 
     def audition(self, conditions: FrameConditions, num_frames: int, num_candidates: int) -> Audition | None:
         """The search for stems that fit the chords of their mixes; None if there is nothing to choose by."""

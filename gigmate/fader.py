@@ -3,8 +3,9 @@
     stem ── power of frames that sound ── slow mean ── usual level - mean, 6 dB at most ─┐
     mix ── `MannerEar` ── louder or softer than usual, 9 dB at most ─────────────────────┴──> gain of each sample
 
-Causal and slow, and the same live as offline: it knows no more of a frame than that frame and those before it. A
-player's usual level is known, so the mean begins there, and what is heard moves it from there (a mean with a prior).
+Causal and slow, and the same live as offline: it knows no more of a frame than that frame and those before it. What is
+wanted of who plays ahead of a song is one level for all of it, though (`Accompanist.wanted_db`). A player's usual level
+is known, so the mean begins there, and what is heard moves it from there (a mean with a prior).
 """
 
 import math

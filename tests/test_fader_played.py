@@ -7,7 +7,7 @@ import pytest
 import torch
 from live_players import GRID, HOP, Part, calls, noise, play_together, tiny_player
 
-from gigmate.accompanist import Accompanist
+from gigmate.accompanist import Accompanist, instrument_ids
 from gigmate.codec.chunks import decode_song
 from gigmate.continuation import continue_song
 from gigmate.evaluation.adherence.pairs import Pair
@@ -15,6 +15,7 @@ from gigmate.evaluation.adherence.playing import PlayingStyle, play_pairs
 from gigmate.fader import Fader, Mono, extremes_db, ride
 from gigmate.live.engine import Engine
 from gigmate.live.frames import SlotSettings
+from gigmate.model.conditions import FrameConditions
 from gigmate.performance import Take, hearing_gain
 
 RATE, L = 24_000, -6
@@ -99,6 +100,27 @@ def test_live_as_offline_the_song_is_heard_to_want_a_level() -> None:
     wave = part.wave[late:][: (num_frames - 2) * HOP]
     assert wave == pytest.approx(same.stem[0, : len(wave)] * gain, rel=1e-4, abs=1e-6)
     assert not np.allclose(same.report["fader_db"], deaf.report["fader_db"], atol=0.5)
+
+
+@pytest.mark.parametrize(("lookahead", "is_one"), [(0, True), (50, True), (-1, False)])
+def test_who_plays_ahead_of_a_song_is_turned_up_once_for_all_of_it(lookahead: int, is_one: bool) -> None:
+    """To what is wanted in the middle of all that an ear says on the way."""
+    player = tiny_player(1, writes_notes=True)
+    power = player.hear(torch.from_numpy(SONG * np.float32(hearing_gain(SONG)))[None]).repeat(2, 1, 1)
+    num_frames = power.shape[1]
+    conditions = FrameConditions(
+        mix_power=power,
+        mix_present=torch.ones(2, dtype=torch.bool),
+        beats=torch.from_numpy(GRID.features(num_frames, 50)).expand(2, -1, -1),
+        instrument=instrument_ids(["drums", "bass"]),
+        lookahead=torch.tensor([lookahead, -25]),
+    )
+    ahead, live = player.wanted_db(conditions, num_frames, Take().taste)
+    assert np.ptp(live) > 0.1
+    assert (np.ptp(ahead) == 0) == is_one
+    on_the_way = player.wanted_db(replace(conditions, lookahead=torch.tensor([-1, -25])), num_frames, Take().taste)[0]
+    if is_one:
+        assert on_the_way.min() < ahead[0] < on_the_way.max()
 
 
 def test_a_slot_forgets_and_waits(player: Accompanist) -> None:
