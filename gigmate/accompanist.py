@@ -225,7 +225,7 @@ class Accompanist:
             wanted.append(taste.manner * louder_db(manner, conditions.instrument))
         of_frames = torch.cat(wanted, dim=1)[:, pattern.max_delay :]
         of_songs = of_frames.median(dim=1, keepdim=True).values
-        return torch.where(conditions.lookahead[:, None] < 0, of_frames, of_songs).numpy()
+        return torch.where(conditions.lookahead[:, None] < 0, of_frames, of_songs).cpu().numpy()
 
     def audition(self, conditions: FrameConditions, num_frames: int, num_candidates: int) -> Audition | None:
         """The search for stems that fit the chords of their mixes; None if there is nothing to choose by."""
