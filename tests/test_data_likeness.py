@@ -62,6 +62,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_planted_leaks_are_found(planted: Path, tmp_path: Path, report: Report) -> None:
     job = Job(StemSource(str(planted)), str(tmp_path), "audio", "{}", "cpu")
     cards = prepare_songs(job, Policy(max_bad_fraction=0.6))

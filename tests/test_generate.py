@@ -166,7 +166,8 @@ def test_a_disk_that_cannot_be_written_is_exit_5(run: Run, tmp_path: Path):
     assert (code, said.splitlines()[-1].startswith("error[GM-")) == (5, True), said
 
 
-@pytest.mark.parametrize("had_results", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("had_results", [False, True])
 def test_a_disk_that_fills_at_any_write_leaves_what_was_there(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, had_results: bool
 ):
