@@ -21,6 +21,12 @@ def repo() -> Path:
 
 
 @pytest.fixture(scope="session")
+def in_small() -> list[str]:
+    """What makes `train.py experiment=smoke` as short as it can be."""
+    return ["codec.weights=random", "data.source.seconds=6", "trainer.max_steps=2", "trainer.limit_val_batches=1"]
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The data that lies beside the checkout on the builders' machines; it isn't part of the repository."""
     folder = REPO.parent / "shared" / "data"

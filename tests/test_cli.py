@@ -405,15 +405,12 @@ def test_our_errors_are_all_mapped() -> None:
     assert codes == {2, 3, 4, 5, 6}
 
 
-IN_SMALL = ["codec.weights=random", "data.source.seconds=6", "trainer.max_steps=2", "trainer.limit_val_batches=1"]
-
-
 @pytest.mark.slow
-def test_smoke_trains_on_a_bare_machine(repo: Path, tmp_path: Path) -> None:
-    done = script(repo, "train", "experiment=smoke", *IN_SMALL, "paths.run_dir=run", cwd=tmp_path)
+def test_smoke_trains_on_a_bare_machine(repo: Path, tmp_path: Path, in_small: list[str]) -> None:
+    done = script(repo, "train", "experiment=smoke", *in_small, "paths.run_dir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "run").rglob("*.safetensors"))
-    again = script(repo, "train", "experiment=smoke", *IN_SMALL, "paths.run_dir=run", cwd=tmp_path)
+    again = script(repo, "train", "experiment=smoke", *in_small, "paths.run_dir=run", cwd=tmp_path)
     assert again.returncode == 2
     assert again.stderr.count("\n") == 1
 
@@ -422,7 +419,7 @@ def test_smoke_trains_on_a_bare_machine(repo: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "jobs"), [(["model=nano,tiny"], 2), (["hparams_search=optuna", "hydra.sweeper.n_trials=2"], 2)], ids=str
 )
-def test_a_real_multirun_trains(repo: Path, tmp_path: Path, argv: list[str], jobs: int) -> None:
-    done = script(repo, "train", "-m", *argv, "experiment=smoke", *IN_SMALL, "paths.run_dir=run", cwd=tmp_path)
+def test_a_real_multirun_trains(repo: Path, tmp_path: Path, in_small: list[str], argv: list[str], jobs: int) -> None:
+    done = script(repo, "train", "-m", *argv, "experiment=smoke", *in_small, "paths.run_dir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "run").glob("[0-9]"))) == jobs

@@ -14,7 +14,6 @@ LEAVES = {
     "tensorboard": "tensorboard/version_0/events.out.tfevents.*",
     "wandb": "wandb/offline-run-*/run-*.wandb",
 }
-IN_SMALL = ["codec.weights=random", "data.source.seconds=6", "trainer.max_steps=2", "trainer.limit_val_batches=1"]
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +33,8 @@ def offline(home: Path) -> dict[str, str]:
 @pytest.mark.timeout(900)
 @pytest.mark.xdist_group("loggers")
 @pytest.mark.parametrize("logger", LEAVES)
-def test_a_run_leaves_its_figures_in_its_folder(repo: Path, place: Path, logger: str) -> None:
-    command = [sys.executable, str(repo / "train.py"), "experiment=smoke", f"logger={logger}", *IN_SMALL]
+def test_a_run_leaves_its_figures_in_its_folder(repo: Path, place: Path, in_small: list[str], logger: str) -> None:
+    command = [sys.executable, str(repo / "train.py"), "experiment=smoke", f"logger={logger}", *in_small]
     done = subprocess.run(
         [*command, f"paths.run_dir={logger}"],
         cwd=place,
