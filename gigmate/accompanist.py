@@ -27,7 +27,9 @@ from gigmate.device import Device, captured, use_threads
 from gigmate.errors import UsageError
 from gigmate.fader import extremes_db, ride
 from gigmate.generation.audition import Audition
-from gigmate.generation.manner_ear import FRAME_RATE, NUM_FEATURES, shipped_ear
+from gigmate.generation.chord_ear import ChordEar, shipped_chord_ear
+from gigmate.generation.ears import can_hear
+from gigmate.generation.manner_ear import shipped_ear
 from gigmate.generation.manner_listener import listener_of, louder_db, nothing_heard
 from gigmate.generation.note_taste import STRENGTHS, NoteTaste
 from gigmate.generation.offline import generate
@@ -197,16 +199,14 @@ class Accompanist:
         writes_notes = self.model.config.writes_notes
         is_steady = writes_notes and taste.steadiness > 0
         code_db = self.codec.code_db if is_steady else None  # which may have to be worked out
-        ear = shipped_ear() if writes_notes and taste.manner > 0 and self._can_hear_manner else None
-        return taste.at(self.codec.spec.frame_rate, None if code_db is None else code_db - louder_db, ear)
+        code_db, rate = None if code_db is None else code_db - louder_db, self.codec.spec.frame_rate
+        manner_ear = shipped_ear() if taste.manner > 0 and can_hear(self.model.config, rate) else None
+        return taste.at(rate, code_db, manner_ear, self._chord_ear)
 
     @property
-    def _can_hear_manner(self) -> bool:
-        """Whether a step is a frame of the features and the rate that the ear for manners was trained with."""
-        pattern = self.model.config.build_pattern()
-        is_frame_by_frame = pattern.is_streamable and pattern.period == 1
-        spec, num_features = self.codec.spec, self.model.config.mix_features
-        return is_frame_by_frame and num_features == NUM_FEATURES and spec.frame_rate == FRAME_RATE
+    def _chord_ear(self) -> ChordEar | None:
+        """What hears the chords; None: the model's own ear has to do."""
+        return shipped_chord_ear() if can_hear(self.model.config, self.codec.spec.frame_rate) else None
 
     def wanted_db(self, conditions: FrameConditions, num_frames: int, taste: NoteTaste) -> NDArray[np.float32]:
         """[B, T], how much louder than usual the songs want each frame, as its last step hears it.
@@ -214,7 +214,7 @@ class Accompanist:
         What is played ahead of a song knows it to its end, and is turned up once for all of it: an ear that has heard
         little moves the level by more than songs do (experiments/022_one_level).
         """
-        ear, pattern = self.taste_here(taste).ear, self.model.config.build_pattern()
+        ear, pattern = self.taste_here(taste).manner_ear, self.model.config.build_pattern()
         if ear is None:
             return np.zeros((conditions.batch, num_frames), np.float32)
         steps = step_conditions(conditions, pattern, pattern.num_steps(num_frames))
@@ -233,7 +233,7 @@ class Accompanist:
         if num_candidates == 1 or has_drums or not self.model.config.build_pattern().is_streamable:
             return None
         is_bass = conditions.instrument == INSTRUMENTS.index("bass")
-        wanted = wanted_classes(self.model, conditions, num_frames, is_bass=is_bass)
+        wanted = wanted_classes(self.model, conditions, num_frames, is_bass=is_bass, ear=self._chord_ear)
         competing = wanted.repeat_interleave(num_candidates, dim=0)
         players = conditions.instrument.repeat_interleave(num_candidates)
         judge = ChordJudge(partial(self.sound, instrument=players), self.features, competing, num_candidates)

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from gigmate.codec.features import NUM_SEMITONE_BANDS, MixFeatures
 from gigmate.generation.chord_bias import worth_of
-from gigmate.model.conditions import FrameConditions, with_slow_power
+from gigmate.generation.chord_ear import LEAD_FRAMES, ChordEar
+from gigmate.generation.chord_listener import listener_of, nothing_known
+from gigmate.model.conditions import FrameConditions, step_conditions, with_slow_power
 from gigmate.model.lm import AccompanimentLM, compress
 from gigmate.pitch import NUM_PITCH_CLASSES
 from gigmate.shapes import Codes, Features, Wave
@@ -67,7 +69,14 @@ def pitch_class_power(power: Features) -> Tensor:
 
 
 @torch.no_grad()
-def wanted_classes(model: AccompanimentLM, conditions: FrameConditions, num_frames: int, *, is_bass: Tensor) -> Tensor:
+def wanted_classes(
+    model: AccompanimentLM,
+    conditions: FrameConditions,
+    num_frames: int,
+    *,
+    is_bass: Tensor,
+    ear: ChordEar | None = None,
+) -> Tensor:
     """What each pitch class is worth in each frame, [B, T, 12].
 
     It is read where the chord is heard best, but never later than the lookahead allows.
@@ -77,7 +86,15 @@ def wanted_classes(model: AccompanimentLM, conditions: FrameConditions, num_fram
         conditions: the mix and the lookahead.
         num_frames: T.
         is_bass: [B] bool.
+        ear: hears the chords; None: the model's own is asked.
     """
+    if ear is not None:
+        pattern, device = model.config.build_pattern(), conditions.instrument.device
+        listener = listener_of(ear, pattern.max_delay, device)
+        nothing = nothing_known(conditions.batch, device)
+        _, chords = listener.hear(nothing, step_conditions(conditions, pattern, num_frames))
+        worth = worth_of(chords.root, chords.tones, is_bass=is_bass).float() * chords.is_heard[..., None]
+        return worth[:, (torch.arange(num_frames, device=device) - LEAD_FRAMES).clamp(min=0)]
     power = with_slow_power(conditions.mix_power).transpose(1, 2)
     levels = compress(power, torch.ones_like(power[..., 0], dtype=torch.bool))
     root, tones = model.conditions.harmony(levels[..., :-1]).float().chunk(2, dim=-1)

@@ -101,6 +101,12 @@ def state(engine: Engine, slot: int) -> list[torch.Tensor]:
     steps, cache, line = generator._decoder, generator._decoder._cache, generator._line
     double, row = slice(2 * slot, 2 * slot + 2), slice(slot, slot + 1)
     parts = [cache.keys[:, double], cache.values[:, double], cache.positions[double], cache.next_position[double]]
-    parts += [steps._previous[row], steps._habits[row], steps._heard[row], line._held[row], line.num_steps[row]]
+    parts += [
+        steps._previous[row],
+        steps._habits[row],
+        *(known[row] for known in steps._ears.known),
+        line._held[row],
+        line.num_steps[row],
+    ]
     parts += [past[row] for past in decoder._past]  # pyright: ignore[reportAttributeAccessIssue]
     return [part.clone() for part in parts]

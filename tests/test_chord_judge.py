@@ -8,7 +8,9 @@ from torch import Tensor
 
 from gigmate.chord_judge import CHORD_DELAY_FRAMES, ChordJudge, wanted_classes
 from gigmate.codec.features import NUM_FEATURES, MixFeatures
-from gigmate.model.conditions import FrameConditions
+from gigmate.generation.chord_ear import LEAD_FRAMES, ChordEar
+from gigmate.generation.chord_listener import ChordListener, nothing_known
+from gigmate.model.conditions import FrameConditions, step_conditions
 from gigmate.model.config import ModelConfig
 from gigmate.model.lm import AccompanimentLM
 
@@ -69,3 +71,19 @@ def test_nothing_is_wanted_for_what_lies_beyond_the_lookahead() -> None:
         before, after = wanted(power, lookahead), wanted(changed, lookahead)
         assert torch.equal(before[:, :known], after[:, :known])
         assert not torch.equal(before[:, known : known + 1], after[:, known : known + 1])
+
+
+def test_who_has_an_ear_for_chords_judges_a_frame_by_the_chord_of_its_time() -> None:
+    torch.manual_seed(0)
+    model, ear = AccompanimentLM(ModelConfig(dim=16, num_layers=1, num_heads=2)).eval(), ChordEar().eval()
+    power = torch.rand(2, NUM_FEATURES, 120, generator=torch.Generator().manual_seed(0))
+    conditions = FrameConditions(
+        power, torch.tensor([True, False]), torch.randn(2, 10, 120), torch.tensor([2, 2]), torch.tensor([20, 20])
+    )
+    worth = wanted_classes(model, conditions, NUM_FRAMES, is_bass=torch.tensor([False, False]), ear=ear)
+    pattern = model.config.build_pattern()
+    listener = ChordListener(ear, pattern.max_delay, torch.device("cpu"))
+    given = step_conditions(conditions, pattern, NUM_FRAMES)
+    _, chords = listener.hear(nothing_known(2, torch.device("cpu")), given)
+    torch.testing.assert_close(worth[0, LEAD_FRAMES:], chords.tones[0, :-LEAD_FRAMES].float())
+    assert not worth[1].any()  # nothing is heard

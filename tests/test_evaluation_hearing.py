@@ -22,6 +22,7 @@ from gigmate.evaluation.hearing.report import write_listening_report
 from gigmate.evaluation.hearing.scores import per_song, rises, window_losses
 from gigmate.evaluation.hearing.transpose import mel_centres_hz, transpose_power
 from gigmate.evaluation.hearing.windows import WINDOW_S, HeardWindow, draw_windows, is_pitched
+from gigmate.generation.note_taste import NoteTaste
 from gigmate.model.conditions import StepConditions
 from gigmate.model.config import ModelConfig
 from gigmate.model.harmony import HARMONY_FEATURES, HarmonyEar
@@ -235,7 +236,7 @@ def test_notes_are_weighed_as_when_it_plays_and_nothing_else() -> None:
     for pitch in (60, 61):
         notes = note_codes(strokes + np.array([0, 0, pitch]), "keys", frames, Fraction(50)).astype(np.int64)
         window = HeardWindow("s", "g", "keys", codes, notes, mix)
-        plain, weighed = (window_losses(model, [window], chord_strength=strength) for strength in (0.0, 2.0))
+        plain, weighed = (window_losses(model, [window], taste=NoteTaste(strength)) for strength in (0.0, 2.0))
         assert [loss.deception.mix for loss in plain] == ["true"] * 3 + ["unheard"] * 3
         assert all(np.array_equal(a.per_codebook[1:], b.per_codebook[1:]) for a, b in zip(plain, weighed, strict=True))
         moved = [float(b.per_codebook[0] - a.per_codebook[0]) for a, b in zip(plain, weighed, strict=True)]

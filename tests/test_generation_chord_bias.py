@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gigmate.accompanist import Accompanist
 from gigmate.generation.chord_bias import TONES_OF_BASS, ChordBias, worth_of
+from gigmate.generation.chord_listener import ChordChances
 from gigmate.generation.note_taste import NoteTaste
 from gigmate.generation.offline import generate
 from gigmate.generation.sampler import TopK
@@ -95,6 +96,22 @@ def test_the_strength_multiplies_and_what_is_unheard_counts_nothing(player: Acco
     assert float(two - none) == pytest.approx(2 * float(one - none), rel=1e-3)
     own, made = weighed(player, 2.0, step(player, "keys", heard=False))
     torch.testing.assert_close(own, made)
+
+
+def c_major(batch: int = 1) -> ChordChances:
+    root, tones = torch.zeros(batch, 12), torch.zeros(batch, 12)
+    root[:, 0], tones[:, C_MAJOR] = 1.0, 1.0
+    return ChordChances(root, tones, torch.ones(batch, dtype=torch.bool))
+
+
+def test_who_is_told_the_chords_does_not_ask_the_models_own_ear() -> None:
+    player = tiny_player(1, writes_notes=True)
+    own = torch.zeros(1, player.model.config.codebook_size)
+    made = ChordBias(player.model, 1.0).weigh(own, step(player, "keys"), c_major())
+    inside, outside = (float(made[0, code_of(pitches, "keys")]) for pitches in ([60, 64, 67], [61, 66]))
+    assert inside - outside == pytest.approx(math.log(1.02 / 0.02), rel=1e-3)
+    unheard = c_major()._replace(is_heard=torch.tensor([False]))
+    torch.testing.assert_close(ChordBias(player.model, 1.0).weigh(own, step(player, "keys"), unheard), own)
 
 
 def test_a_row_gets_the_same_whoever_else_plays() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gigmate.codec.features import NUM_FEATURES, NUM_MEL_BANDS, MixFeatures
 from gigmate.generation import manner_ear
+from gigmate.generation.ears import Hearing
 from gigmate.generation.guidance import Guidance
 from gigmate.generation.manner_ear import (
     PLAYERS,
@@ -196,7 +197,7 @@ def model() -> AccompanimentLM:
 
 
 def decoder(model: AccompanimentLM, ear: MannerEar, batch: int) -> StepDecoder:
-    taste = NoteTaste(pace=1.0, manner=1.0, frame_rate=RATE, ear=ear)
+    taste = NoteTaste(pace=1.0, manner=1.0, frame_rate=RATE, manner_ear=ear)
     return StepDecoder(model, TopK(), batch=batch, taste=taste)
 
 
@@ -211,27 +212,27 @@ def play(model: AccompanimentLM, player: StepDecoder, rows: int, num_steps: int 
 def test_what_was_heard_goes_where_its_row_goes(model: AccompanimentLM, ear: MannerEar) -> None:
     player = decoder(model, ear, 2)
     steps = play(model, player, 2)
-    before = player._heard.clone()
+    before = player._ears.known[0].clone()
     assert before[:, -1].min() > 0
     assert not torch.equal(before[0], before[1])
-    assert torch.equal(player.fork()._heard, before)
+    assert torch.equal(player.fork()._ears.known[0], before)
     player.select(torch.tensor([1, 0]))
-    assert torch.equal(player._heard, before.flip(0))
+    assert torch.equal(player._ears.known[0], before.flip(0))
     player.reset(torch.tensor([False, True]))
-    assert torch.equal(player._heard[0], before[1])
-    assert not player._heard[1].any()
+    assert torch.equal(player._ears.known[0][0], before[1])
+    assert not player._ears.known[0][1].any()
     past = decoder(model, ear, 2)
     past.prefill(steps, step_conditions(frames(2, 12), model.config.build_pattern(), 12))
-    torch.testing.assert_close(past._heard, before, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(past._ears.known[0], before, rtol=1e-12, atol=1e-12)
 
 
 def test_the_song_that_a_player_warmed_up_with_is_forgotten(model: AccompanimentLM, ear: MannerEar) -> None:
     player = decoder(model, ear, 2)
     warmed = player.alone()
     play(model, warmed, 1)
-    assert warmed._heard.any()
+    assert warmed._ears.known[0].any()
     player.adopt(1, warmed)
-    assert not player._heard.any()
+    assert not player._ears.known[0].any()
 
 
 def test_rows_that_are_not_due_hear_nothing(model: AccompanimentLM, ear: MannerEar) -> None:
@@ -240,8 +241,8 @@ def test_rows_that_are_not_due_hear_nothing(model: AccompanimentLM, ear: MannerE
     for step in range(12):
         plan = torch.full((2, model.config.num_streams), FREE)
         player.step(plan, given.at(slice(step, step + 1)), row_generators(5, 2), torch.tensor([False, True]))
-    assert not player._heard[0].any()
-    assert player._heard[1].any()
+    assert not player._ears.known[0][0].any()
+    assert player._ears.known[0][1].any()
 
 
 def test_the_ear_that_ships_hears_a_walking_bass_in_a_swing_and_a_slow_one_in_a_ballad() -> None:
@@ -265,13 +266,13 @@ def test_the_ear_that_ships_hears_a_walking_bass_in_a_swing_and_a_slow_one_in_a_
 
 def test_drums_that_a_song_wants_softer_draw_softer_codes(model: AccompanimentLM, ear: MannerEar) -> None:
     taste = NoteTaste(steadiness=1.0, pace=1.0, manner=1.0, frame_rate=RATE, code_db=torch.linspace(-40.0, 0.0, V))
-    writing = NoteWriting(model, Guidance(), replace(taste, ear=ear))
+    writing = NoteWriting(model, Guidance(), replace(taste, manner_ear=ear))
     given, logits = beats_only(1, DRUMS), torch.zeros(1, model.config.num_streams, V)
     gains = []
     for off_db in (-8.0, 0.0, 8.0, math.nan):
         wanted_db = torch.tensor([USUAL_LEVEL_DB["drums"] + off_db])
         manner = Manner(torch.tensor([math.nan]), torch.tensor([math.nan]), wanted_db)
-        weighed = writing.weigh(logits, torch.tensor([REST]), habits([1.0]), given, 1.0, manner)
+        weighed = writing.weigh(logits, torch.tensor([REST]), habits([1.0]), given, 1.0, Hearing(manner))
         gains.append((weighed[0, 1, -1] - weighed[0, 1, 0]).item())  # the loudest code against the softest
     assert gains[0] < 0 < gains[2]
     assert gains[0] == pytest.approx(-gains[2])

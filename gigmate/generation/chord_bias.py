@@ -1,4 +1,4 @@
-"""Notes that fit the chord are drawn more often: what the model writes is weighed by what its ear reads in the mix.
+"""Notes that fit the chord are drawn more often: what the model writes is weighed by what an ear reads in the mix.
 
     chance of a note that begins ~ the model's chance * (mean over its pitch classes of worth) ** strength
 
@@ -14,6 +14,7 @@ import math
 import torch
 from torch import Tensor
 
+from gigmate.generation.chord_listener import ChordChances
 from gigmate.model.conditions import StepConditions
 from gigmate.model.lm import AccompanimentLM, compress
 from gigmate.music.instruments import INSTRUMENTS
@@ -32,7 +33,7 @@ class ChordBias:
     On a CPU in double precision: products round by the number of rows, and a row gets the same whoever else plays.
 
     Args:
-        model: whose ear reads the chords.
+        model: whose ear reads the chords, if they aren't told.
         strength: 0 leaves everything as it is.
     """
 
@@ -49,10 +50,10 @@ class ChordBias:
         self._shares = shares.to(device, self._dtype)
         self._unweighed = ~shares.any(dim=0).to(device)
 
-    def weigh(self, notes: Tensor, conditions: StepConditions) -> Tensor:
-        """Logits of note codes [B, V] of a step, S = 1 -> the same, weighed."""
-        own = notes.to(self._dtype)
-        weighed = own + self._fit(conditions)
+    def weigh(self, notes: Tensor, conditions: StepConditions, chords: ChordChances | None = None) -> Tensor:
+        """Logits of note codes [B, V] of a step, S = 1, by its chords [B, 12] (None: as the model reads them)."""
+        own, fit = notes.to(self._dtype), self._fit(conditions, chords or self._read(conditions))
+        weighed = own + self._strength * fit
         gain = self._chance(weighed) - self._chance(own)
         return torch.where(self._unweighed, own, weighed - gain).float()
 
@@ -61,15 +62,19 @@ class ChordBias:
         return notes.masked_fill(self._unweighed, -math.inf).logsumexp(dim=-1, keepdim=True)
 
     @torch.no_grad()
-    def _fit(self, conditions: StepConditions) -> Tensor:
-        """[B, V] what weighing adds; 0 where nothing is heard."""
+    def _read(self, conditions: StepConditions) -> ChordChances:
+        """Chords [B, 12] by the model's own ear."""
         mix, heard = conditions.mix[:, 0], conditions.heard[:, 0]
         is_ahead = heard[:, _AHEAD]
         levels = torch.where(is_ahead[:, None], mix[:, _AHEAD], mix[:, _NEWEST])
         levels = compress(levels, torch.ones_like(is_ahead))[:, :-1]
         root, tones = self._ear(levels).chunk(2, dim=-1)
-        worth = worth_of(root.softmax(dim=-1), tones.sigmoid(), is_bass=conditions.instrument == _BASS)
-        return self._strength * ((worth + _FLOOR).log() * heard.any(dim=-1)[:, None]) @ self._shares
+        return ChordChances(root.softmax(dim=-1), tones.sigmoid(), heard.any(dim=-1))
+
+    def _fit(self, conditions: StepConditions, chords: ChordChances) -> Tensor:
+        """[B, V] log of what note codes are worth, a mean over their pitch classes; 0 where nothing is heard."""
+        worth = worth_of(chords.root, chords.tones, is_bass=conditions.instrument == _BASS)
+        return ((worth.to(self._dtype) + _FLOOR).log() * chords.is_heard[:, None]) @ self._shares
 
 
 _BASS = INSTRUMENTS.index("bass")

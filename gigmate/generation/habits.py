@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gigmate.shapes import Mask
+
 
 class Habits(NamedTuple):
     """One column each of what a `StepDecoder` keeps [B, 4], float32; see `NEWCOMER` for where they begin.
@@ -47,3 +49,9 @@ def moving_average(before: Tensor, now: Tensor, counts: Tensor, kept: float) -> 
     for value, does_count in zip(now.unbind(1), counts.unbind(1), strict=True):
         before = torch.where(does_count, kept * before + (1 - kept) * value, before)
     return before
+
+
+def keep(kept: Tensor, now: Tensor, rows: Mask | None) -> None:
+    """Write [b, ...] into the first b rows of what is kept, in those of `rows` [b] only; None: in all."""
+    own = kept[: len(now)]
+    own.copy_(now if rows is None else torch.where(rows[:, None], now, own))

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from torch import Tensor
 
+from gigmate.generation.chord_ear import ChordEar
 from gigmate.generation.manner_ear import MannerEar
 
 
@@ -23,7 +24,8 @@ class NoteTaste:
         frame_rate: frames per second of the codec, by which beats are counted.
         code_db: [V] how loud codes of the first codebook are (`Codec.code_db`), less what is asked for beyond the usual
             level; None: unknown, and levels are left alone.
-        ear: hears the manner; None: there is none for this codec.
+        manner_ear: hears the manner; None: there is none for this codec.
+        chord_ear: hears the chords; None: there is none for this codec, and the model's own is asked.
     """
 
     chord_strength: float = 0.0
@@ -34,11 +36,18 @@ class NoteTaste:
     manner: float = 0.0
     frame_rate: float = 50.0
     code_db: Tensor | None = field(default=None, compare=False, repr=False)
-    ear: MannerEar | None = field(default=None, compare=False, repr=False)
+    manner_ear: MannerEar | None = field(default=None, compare=False, repr=False)
+    chord_ear: ChordEar | None = field(default=None, compare=False, repr=False)
 
-    def at(self, frame_rate: Fraction, code_db: Tensor | None, ear: MannerEar | None = None) -> "NoteTaste":
+    def at(
+        self,
+        frame_rate: Fraction,
+        code_db: Tensor | None,
+        manner_ear: MannerEar | None = None,
+        chord_ear: ChordEar | None = None,
+    ) -> "NoteTaste":
         """The same for a codec."""
-        return replace(self, frame_rate=float(frame_rate), code_db=code_db, ear=ear)
+        return replace(self, frame_rate=float(frame_rate), code_db=code_db, manner_ear=manner_ear, chord_ear=chord_ear)
 
 
 STRENGTHS = ("chord_strength", "beat_strength", "eagerness", "steadiness", "pace", "manner")

@@ -10,12 +10,15 @@ from torch import Tensor
 
 from gigmate.generation.beat_bias import BeatBias
 from gigmate.generation.chord_bias import ChordBias
+from gigmate.generation.chord_listener import ChordListener
+from gigmate.generation.chord_listener import listener_of as chord_listener_of
 from gigmate.generation.eagerness import Eagerness
+from gigmate.generation.ears import NOTHING_HEARD, Hearing
 from gigmate.generation.guidance import Guidance
 from gigmate.generation.habits import Habits
 from gigmate.generation.hush import Hush
-from gigmate.generation.manner_ear import Manner
-from gigmate.generation.manner_listener import listener_of, louder_db
+from gigmate.generation.manner_listener import MannerListener, louder_db
+from gigmate.generation.manner_listener import listener_of as manner_listener_of
 from gigmate.generation.note_rules import FORBIDDEN, NoteRules
 from gigmate.generation.note_taste import NoteTaste
 from gigmate.generation.pace import Pace
@@ -44,9 +47,9 @@ class NoteWriting:
         self._steadiness = Steadiness(taste, device) if is_steady else None
         self._hush = Hush(taste, device) if is_steady else None
         self._pace = Pace(model.config.codebook_size, taste, device) if taste.pace > 0 else None
-        self.listener, self.manner_strength = None, taste.manner
-        if taste.manner > 0 and taste.ear is not None:
-            self.listener = listener_of(taste.ear, model.config.build_pattern().max_delay, device)
+        self.manner_strength = taste.manner
+        self.listeners = _listeners(taste, model.config.build_pattern().max_delay, device)
+        """For the manner that songs want, and for their chords."""
         self._rules = NoteRules(model.config, device)
         self._unknown = model.config.special_id
         self._num_views = len(guidance.views)
@@ -69,7 +72,7 @@ class NoteWriting:
         habits: Habits,
         conditions: StepConditions,
         wanted: Tensor | float = 1.0,
-        manner: Manner | None = None,
+        hearing: Hearing = NOTHING_HEARD,
     ) -> Tensor:
         """Weigh what is about to be drawn.
 
@@ -79,7 +82,7 @@ class NoteWriting:
             habits: of the rows.
             conditions: of the step, S = 1.
             wanted: [b], how much is to be played, to what is usual (`Pace`).
-            manner: what the song calls for, as the `listener` hears it.
+            hearing: what the `listeners` hear of the song.
 
         Returns:
             Logits whose notes, in every view, are those of the first, which knows most, weighed by chord, beat,
@@ -88,19 +91,19 @@ class NoteWriting:
         by_view = logits.unflatten(0, (-1, self._num_views))
         notes = by_view[:, 0, 0]
         if self._chords is not None:
-            notes = self._chords.weigh(notes, conditions)
+            notes = self._chords.weigh(notes, conditions, hearing.chords)
         if self._beats is not None:
             notes = self._beats.weigh(notes, conditions)
         if self._eagerness is not None:
             notes = self._eagerness.weigh(notes, habits.rested, conditions)
         if self._pace is not None:
-            notes = self._pace.weigh(notes, habits, conditions, wanted, manner)
+            notes = self._pace.weigh(notes, habits, conditions, wanted, hearing.manner)
         notes = notes.masked_fill(~self._rules.allowed(previous, conditions.instrument), FORBIDDEN)
         first, others = by_view[:, :, 1], by_view[:, :, 2:]
         if self._steadiness is not None:
             level, instrument = habits.level, conditions.instrument
-            if manner is not None:
-                level = level * 10 ** (-self.manner_strength * louder_db(manner, instrument) / 10)
+            if hearing.manner is not None:
+                level = level * 10 ** (-self.manner_strength * louder_db(hearing.manner, instrument) / 10)
             first = self._steadiness.weigh(first, level, instrument)
         if self._hush is not None:
             first = self._hush.weigh(first, habits.rested, conditions.instrument)
@@ -124,3 +127,14 @@ class NoteWriting:
         if self._pace is not None and rested_by:
             strikes, quiet_excess = self._pace.heard(habits, notes, torch.stack(rested_by, dim=1), conditions)
         return Habits(rested, level, strikes, quiet_excess)
+
+
+def _listeners(
+    taste: NoteTaste, max_delay: int, device: torch.device
+) -> tuple[MannerListener | None, ChordListener | None]:
+    manner_ear = taste.manner_ear if taste.manner > 0 else None
+    chord_ear = taste.chord_ear if taste.chord_strength > 0 else None
+    return (
+        None if manner_ear is None else manner_listener_of(manner_ear, max_delay, device),
+        None if chord_ear is None else chord_listener_of(chord_ear, max_delay, device),
+    )

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from gigmate.generation.controls import RowControls
+from gigmate.generation.ears import Ears, Hearing
 from gigmate.generation.guidance import Guidance
-from gigmate.generation.habits import Habits, newcomers
-from gigmate.generation.manner_ear import Manner
-from gigmate.generation.manner_listener import louder_db, nothing_heard
+from gigmate.generation.habits import Habits, keep, newcomers
+from gigmate.generation.manner_listener import louder_db
 from gigmate.generation.note_taste import NO_TASTE, NoteTaste
 from gigmate.generation.note_writing import NoteWriting
 from gigmate.generation.sampler import Sampler, draw_uniform
@@ -60,7 +60,7 @@ class StepDecoder:
         shape = (batch, model.config.num_streams)
         self._previous = torch.full(shape, model.config.special_id, device=self.device)
         self._habits = newcomers(batch, self.device)
-        self._heard = nothing_heard(batch, self.device)
+        self._ears = Ears(*((None, None) if self._notes is None else self._notes.listeners), batch, self.device)
         self.louder_db: Tensor | None = None
         """[b], how much louder than usual songs want their players, by the last step; None: nobody listens."""
 
@@ -97,9 +97,11 @@ class StepDecoder:
         rows = None if active is None else active.to(self.device)
         previous = self._previous[: len(plan)]
         habits = Habits(*self._habits[: len(plan)].unbind(1))
-        manner = self._hear(conditions, rows)
+        hearing = self._ears.hear(conditions, rows)
+        if self._notes is not None and hearing.manner is not None:
+            self.louder_db = self._notes.manner_strength * louder_db(hearing.manner, conditions.instrument)
         views = None if rows is None else self._guidance.repeat(rows)
-        logits = self._logits(previous, habits, manner, conditions, views)
+        logits = self._logits(previous, habits, hearing, conditions, views)
         uniform = draw_uniform(generators[: len(plan)], plan.shape[1], active).to(self.device)
         if isinstance(self._sampler, RowControls):
             drawn = self._sampler.choose(logits, uniform)
@@ -110,20 +112,11 @@ class StepDecoder:
         previous.copy_(step if rows is None else torch.where(rows[:, None], step, previous))
         if self._notes is not None:
             now = torch.stack(self._notes.heard(habits, step[:, :, None], conditions, planned[:, :, None]), dim=1)
-            _keep(self._habits, now, rows)
+            keep(self._habits, now, rows)
         return step
 
-    def _hear(self, conditions: StepConditions, rows: Mask | None) -> Manner | None:
-        """What the songs of the first b rows want of their players, with what this step hears; None: nobody listens."""
-        if self._notes is None or self._notes.listener is None:
-            return None
-        now, manner = self._notes.listener.hear(self._heard[: conditions.batch], conditions)
-        _keep(self._heard, now, rows)
-        self.louder_db = self._notes.manner_strength * louder_db(manner, conditions.instrument)[:, -1]
-        return Manner(*(value[:, -1] for value in manner))
-
     def _logits(
-        self, previous: Tensor, habits: Habits, manner: Manner | None, conditions: StepConditions, active: Mask | None
+        self, previous: Tensor, habits: Habits, hearing: Hearing, conditions: StepConditions, active: Mask | None
     ) -> Tensor:
         """[b * views, K, V]."""
         seen = self._seen(previous)
@@ -135,7 +128,7 @@ class StepDecoder:
         if self._notes is None:
             return logits
         wanted = self._sampler.wanted[: len(previous)] if isinstance(self._sampler, RowControls) else 1.0
-        return self._notes.weigh(logits, previous[:, 0], habits, conditions, wanted, manner)
+        return self._notes.weigh(logits, previous[:, 0], habits, conditions, wanted, hearing)
 
     def _seen(self, steps: Tensor) -> Tensor:
         """Steps [b, K, ...] as each view sees them [b * views, K, ...]."""
@@ -152,18 +145,16 @@ class StepDecoder:
             self._model(before[:, :, start:stop], part, self._cache)
         if steps.shape[2]:
             self._previous = steps[:, :, -1].clone()
+            self._ears.hear(conditions.at(slice(0, steps.shape[2])))
             if self._notes is not None:
                 self._habits = torch.stack(self._notes.heard(self.habits, steps, conditions), dim=1)
-                if self._notes.listener is not None:
-                    past = conditions.at(slice(0, steps.shape[2]))
-                    self._heard, _ = self._notes.listener.hear(self._heard, past)
 
     def alone(self) -> "StepDecoder":
         """One row without a past, with the same model, guidance and sampler."""
         other = copy.copy(self)
         other._cache = self._model.new_cache(len(self._guidance.views), self._cache.max_chunk)
         other._previous = torch.full_like(self._previous[:1], self._model.config.special_id)
-        other._habits, other._heard = newcomers(1, self.device), nothing_heard(1, self.device)
+        other._habits, other._ears = newcomers(1, self.device), self._ears.alone()
         return other
 
     @torch.inference_mode()
@@ -175,10 +166,8 @@ class StepDecoder:
     def fork(self) -> "StepDecoder":
         """A copy that goes its own way with the same model."""
         other = copy.copy(self)
-        other._cache = self._cache.fork()
-        other._previous, other._habits, other._heard = (
-            kept.clone() for kept in (self._previous, self._habits, self._heard)
-        )
+        other._cache, other._ears = self._cache.fork(), self._ears.fork()
+        other._previous, other._habits = self._previous.clone(), self._habits.clone()
         return other
 
     @torch.inference_mode()
@@ -186,7 +175,8 @@ class StepDecoder:
         """Row i goes on from where row `rows[i]` was; [B] int64."""
         rows, num_views = rows.to(self.device), len(self._guidance.views)
         self._cache.select((rows[:, None] * num_views + torch.arange(num_views, device=self.device)).flatten())
-        self._previous, self._habits, self._heard = (kept[rows] for kept in (self._previous, self._habits, self._heard))
+        self._ears.select(rows)
+        self._previous, self._habits = self._previous[rows], self._habits[rows]
 
     @torch.inference_mode()
     def reset(self, rows: Mask | None = None) -> None:
@@ -196,10 +186,4 @@ class StepDecoder:
         chosen = chosen.to(self.device)
         self._previous = torch.where(chosen[:, None], self._model.config.special_id, self._previous)
         self._habits = torch.where(chosen[:, None], newcomers(1, self.device), self._habits)
-        self._heard = torch.where(chosen[:, None], 0.0, self._heard)
-
-
-def _keep(kept: Tensor, now: Tensor, rows: Mask | None) -> None:
-    """Write [b, ...] into the first b rows of `kept`, in those of `rows` only."""
-    own = kept[: len(now)]
-    own.copy_(now if rows is None else torch.where(rows[:, None], now, own))
+        self._ears.reset(chosen)

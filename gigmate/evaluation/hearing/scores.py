@@ -18,6 +18,8 @@ from torch.nn import functional as F
 
 from gigmate.evaluation.hearing.windows import HeardWindow
 from gigmate.generation.chord_bias import ChordBias
+from gigmate.generation.chord_listener import ChordChances, listener_of, nothing_known
+from gigmate.generation.note_taste import NO_TASTE, NoteTaste
 from gigmate.model.conditions import FrameConditions, StepConditions, step_conditions
 from gigmate.model.lm import AccompanimentLM, shift_steps
 from gigmate.model.streams import streams_of
@@ -63,7 +65,7 @@ def window_losses(
     model: AccompanimentLM,
     windows: Sequence[HeardWindow],
     dtype: torch.dtype = torch.float32,
-    chord_strength: float = 0.0,
+    taste: NoteTaste = NO_TASTE,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[WindowLoss]:
     """The losses of every window under every deception that it has, at every lookahead.
@@ -72,12 +74,12 @@ def window_losses(
         model: in evaluation mode.
         windows: of equal shapes.
         dtype: in which the model computes.
-        chord_strength: how much its ear for chords weighs the notes (`ChordBias`), as it does when the model plays;
-            0: what the transformer alone says.
+        taste: by whose `chord_strength` and ears the chords weigh the notes, as they do when the model plays; the
+            default is what the transformer alone says.
         progress: called with batches done and to do.
     """
     config, losses = model.config, []
-    chords = ChordBias(model, chord_strength) if config.writes_notes and chord_strength > 0 else None
+    chords = _Chords(model, taste) if config.writes_notes and taste.chord_strength > 0 else None
     lookaheads = [
         frames for frames in LOOKAHEADS if config.min_lookahead_frames <= frames <= config.max_lookahead_frames
     ]
@@ -154,7 +156,7 @@ def _conditions(
 
 @torch.no_grad()
 def _row_losses(
-    model: AccompanimentLM, codes: Codes, conditions: FrameConditions, dtype: torch.dtype, chords: ChordBias | None
+    model: AccompanimentLM, codes: Codes, conditions: FrameConditions, dtype: torch.dtype, chords: "_Chords | None"
 ) -> NDArray[np.float64]:
     """[B, K] nats per code, the first frames left out."""
     config, device = model.config, codes.device.type
@@ -164,7 +166,7 @@ def _row_losses(
     with torch.autocast(device, dtype, enabled=dtype != torch.float32):
         logits: Features = model(shift_steps(steps, config.special_id), given)
     if chords is not None:
-        logits = torch.cat((_weighed(logits[:, :1], given, chords), logits[:, 1:]), dim=1)
+        logits = torch.cat((chords.weigh(logits[:, :1], given), logits[:, 1:]), dim=1)
     batch, num_streams, num_steps = steps.shape
     flat = logits.transpose(1, 2).flatten(0, 2).float()
     targets = steps.transpose(1, 2).flatten()
@@ -174,11 +176,22 @@ def _row_losses(
     return (losses.sum(dim=1) / counted.sum(dim=1).clamp(min=1)).double().cpu().numpy()
 
 
-def _weighed(notes: Tensor, conditions: StepConditions, chords: ChordBias) -> Tensor:
-    """Logits of notes [B, 1, S, V], weighed by the chord of each step."""
-    num_steps = conditions.num_steps
-    alone = StepConditions(
-        *(part.flatten(0, 1)[:, None] for part in (conditions.mix, conditions.heard, conditions.beats)),
-        *(part.repeat_interleave(num_steps) for part in (conditions.instrument, conditions.lookahead)),
-    )
-    return chords.weigh(notes[:, 0].flatten(0, 1), alone).view_as(notes)
+class _Chords:
+    """Weighs the notes of whole windows by their chords."""
+
+    def __init__(self, model: AccompanimentLM, taste: NoteTaste) -> None:
+        self._bias = ChordBias(model, taste.chord_strength)
+        self._ear, self._max_delay = taste.chord_ear, model.config.build_pattern().max_delay
+
+    def weigh(self, notes: Tensor, conditions: StepConditions) -> Tensor:
+        """Logits of notes [B, 1, S, V], weighed by the chord of each step."""
+        num_steps, device, chords = conditions.num_steps, conditions.instrument.device, None
+        alone = StepConditions(
+            *(part.flatten(0, 1)[:, None] for part in (conditions.mix, conditions.heard, conditions.beats)),
+            *(part.repeat_interleave(num_steps) for part in (conditions.instrument, conditions.lookahead)),
+        )
+        if self._ear is not None:
+            listener = listener_of(self._ear, self._max_delay, device)
+            _, each = listener.hear(nothing_known(conditions.batch, device), conditions)
+            chords = ChordChances(*(part.flatten(0, 1) for part in each))
+        return self._bias.weigh(notes[:, 0].flatten(0, 1), alone, chords).view_as(notes)
