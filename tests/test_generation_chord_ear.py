@@ -11,7 +11,7 @@ from live_players import tiny_player
 from torch import Tensor
 
 from gigmate.codec.features import NUM_FEATURES, NUM_SEMITONE_BANDS, MixFeatures
-from gigmate.generation import chord_ear
+from gigmate.generation import chord_ear, chord_listener
 from gigmate.generation.chord_ear import LEAD_FRAMES, STRIDE, ChordEar, shipped_chord_ear
 from gigmate.generation.chord_listener import ChordChances, ChordListener, nothing_known
 from gigmate.generation.ears import can_hear
@@ -25,6 +25,7 @@ from gigmate.model.pattern import Pattern, delay
 from gigmate.music.band import compose, render_song
 from gigmate.music.chords import frame_harmony
 from gigmate.music.grid import BEAT_FEATURES
+from gigmate.music.instruments import INSTRUMENTS
 from gigmate.performance import hearing_gain
 
 CPU = torch.device("cpu")
@@ -59,7 +60,7 @@ def frames(rows: int, num_frames: int, lookahead: int = 0) -> FrameConditions:
         mix_power=0.01 * torch.rand(rows, NUM_FEATURES, num_frames, generator=draws),
         mix_present=torch.ones(rows, dtype=torch.bool),
         beats=torch.randn(rows, BEAT_FEATURES, num_frames, generator=draws),
-        instrument=torch.arange(rows) % 5,
+        instrument=1 + torch.arange(rows) % 4,
         lookahead=torch.full((rows,), lookahead),
     )
 
@@ -134,6 +135,26 @@ def test_who_has_heard_nothing_says_so(listener: ChordListener) -> None:
     assert chances.is_heard[0].tolist() == [False] * (20 + DELAY) + [True] * (40 - DELAY)
     unheard = replace(frames(1, 60), mix_present=torch.tensor([False]))
     assert not hear(listener, unheard, 60).is_heard.any()
+
+
+def test_nobody_listens_for_drums(listener: ChordListener) -> None:
+    given = frames(2, 60)
+    mixed = replace(given, instrument=torch.tensor([0, 1]))
+    chances = hear(listener, mixed, 60)
+    assert not chances.is_heard[0].any()
+    torch.testing.assert_close(chances.root[1], hear(listener, given, 60).root[1])
+    drums = replace(given, instrument=torch.tensor([0, INSTRUMENTS.index("all")]))
+    known, nothing = listener.hear(nothing_known(2, CPU), step_conditions(drums, PATTERN, 60))
+    assert not known.any()
+    assert not nothing.is_heard.any()
+
+
+def test_a_long_song_is_heard_as_well_in_pieces(listener: ChordListener, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = frames(2, 70, 5)
+    at_once = hear(listener, given, 70)
+    monkeypatch.setattr(chord_listener, "_BLOCK_STEPS", 16)
+    for whole, in_pieces in zip(at_once, hear(listener, given, 70), strict=True):
+        torch.testing.assert_close(in_pieces, whole)
 
 
 def test_what_was_heard_goes_where_its_row_goes(ear: ChordEar) -> None:

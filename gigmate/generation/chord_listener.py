@@ -11,12 +11,15 @@ from torch import Tensor, nn
 from gigmate.generation.chord_ear import NUM_BANDS, NUM_BEAT_FEATURES, STRIDE, ChordEar
 from gigmate.model.conditions import StepConditions
 from gigmate.model.lm import compress
+from gigmate.music.instruments import INSTRUMENTS
 from gigmate.pitch import NUM_PITCH_CLASSES
 from gigmate.shapes import Mask
 from gigmate.tracing import CAN_TRACE, traced
 
 _NEWEST, _NOW, _AHEAD = 0, 1, 2  # taps
 _BEGUN, _SINCE = 0, 1
+_UNPITCHED = tuple(INSTRUMENTS.index(name) for name in ("drums", "all"))  # what a band plays is written as its drums
+_BLOCK_STEPS = 2000  # heard at once: an hour of song needs no more memory than a minute
 _KNOWN = NUM_PITCH_CLASSES * ChordEar.width
 
 
@@ -60,6 +63,8 @@ class ChordListener:
     def hear(self, known: Tensor, conditions: StepConditions) -> tuple[Tensor, ChordChances]:
         """What is known of songs after the steps of the conditions, and the chords of the frames that these begin.
 
+        Nobody listens for those who play no pitches.
+
         Args:
             known: [B, C], what was known before.
             conditions: of B rows and S steps.
@@ -67,9 +72,20 @@ class ChordListener:
         Returns:
             What is known, and the chances [B, S, 12].
         """
+        blocks = []
+        for start in range(0, conditions.num_steps, _BLOCK_STEPS):
+            known, chances = self._hear(known, conditions.at(slice(start, start + _BLOCK_STEPS)))
+            blocks.append(chances)
+        return known, ChordChances(*(torch.cat(parts, dim=1) for parts in zip(*blocks, strict=True)))
+
+    def _hear(self, known: Tensor, conditions: StepConditions) -> tuple[Tensor, ChordChances]:
+        is_pitched = torch.stack([conditions.instrument != player for player in _UNPITCHED]).all(dim=0)
+        if not bool(is_pitched.any()):
+            nothing = known.new_zeros(conditions.batch, conditions.num_steps, NUM_PITCH_CLASSES)
+            return known, ChordChances(nothing, nothing, nothing[..., 0] > 0)
         mix, heard = conditions.mix.unflatten(-1, (2, -1))[..., 0, -NUM_BANDS:], conditions.heard
         before, clock = known[:, :_KNOWN].unflatten(1, (NUM_PITCH_CLASSES, -1)), known[:, _KNOWN:]
-        is_taken, clocks = _clocks(heard[..., _NEWEST], clock)
+        is_taken, clocks = _clocks(heard[..., _NEWEST] & is_pitched[:, None], clock)
         far = (conditions.lookahead - self._max_delay)[:, None] - clocks[..., _SINCE]
         beats = conditions.beats.to(known.dtype)
         followed = zip(mix[:, :, _NEWEST], beats, far, is_taken, before, strict=True)
