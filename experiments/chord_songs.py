@@ -11,22 +11,19 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from experiments.heard_songs import HOP, RATE, is_of_split, kept_power, linear_power, midi_of_split, waves_of
 from gigmate.codec.features import NUM_SEMITONE_BANDS, MixFeatures
 from gigmate.data.song import SongAudio, SongEntry
-from gigmate.data.sources import MidiSource, PracticeSource, shuffled
-from gigmate.data.splits import is_held_out
+from gigmate.data.sources import MidiSource, PracticeSource
 from gigmate.errors import InputError
-from gigmate.evaluation.held_out import VALID_FRACTION
 from gigmate.generation.chord_ear import STRIDE
 from gigmate.music.band import compose
 from gigmate.music.chords import frame_harmony
 from gigmate.music.grid import BeatGrid
 
-RATE, HOP = 24_000, 480
 FRAME_RATE = Fraction(RATE, HOP)
 _NEWEST = slice(STRIDE - 1, None, STRIDE)  # the frames that a window of so many ends with
 _LEAST_S, _MOST_S, _PRACTICE_S = 20, 60, 45
-_NO_POWER = 1e-7
 _EARS = MixFeatures(RATE, HOP * STRIDE)
 
 
@@ -50,16 +47,12 @@ class Harmonised(NamedTuple):
 
 def power_of(song: Harmonised, stem: int, frames: slice) -> NDArray[np.float32]:
     """[bands, T] linear."""
-    return np.maximum(10 ** song.power[stem, :, frames].astype(np.float32) - np.float32(_NO_POWER), 0)
+    return linear_power(song.power[stem, :, frames])
 
 
 def practice_songs(cache: Path, first_seed: int, count: int, *, held_out: bool) -> list[Harmonised]:
     """The first `count` songs of the band, from a seed on, whose group is for training or held out."""
-    wanted = (
-        seed
-        for seed in itertools.count(first_seed)
-        if is_held_out(f"practice:{compose(seed).group}", None, VALID_FRACTION, 0) == held_out
-    )
+    wanted = (seed for seed in itertools.count(first_seed) if is_of_split(compose(seed), held_out=held_out))
     sources = (PracticeSource(1, seed, float(_PRACTICE_S)) for seed in wanted)
     found = (song for source in sources for song in _kept(cache, source, source.entries()[0]))
     return list(tqdm(itertools.islice(found, count), total=count, desc="practice", mininterval=10))
@@ -67,9 +60,7 @@ def practice_songs(cache: Path, first_seed: int, count: int, *, held_out: bool) 
 
 def midi_songs(cache: Path, folder: Path, soundfont: Path, count: int, *, held_out: bool) -> list[Harmonised]:
     """The first `count` songs of a folder of MIDI files, of a split."""
-    source = MidiSource(str(folder), str(soundfont))
-    entries = shuffled(source.entries(), None)
-    wanted = [entry for entry in entries if is_held_out(*source.group(entry), VALID_FRACTION, 0) == held_out]
+    source, wanted = midi_of_split(folder, soundfont, held_out=held_out)
     kept = (song for entry in tqdm(wanted, desc="MIDI", mininterval=10) for song in _kept(cache, source, entry))
     return list(itertools.islice(kept, count))
 
@@ -94,13 +85,13 @@ def _kept(cache: Path, source: PracticeSource | MidiSource, entry: SongEntry) ->
 
 def _heard(song: SongAudio, grid: BeatGrid, length: int) -> dict[str, object]:
     """The first `length` samples of a song, as the fields of `Harmonised`."""
-    waves = [np.pad(wave[:length], (0, max(0, length - len(wave)))) for wave in song.stems.values()]
+    waves = waves_of(song, length)
     power = torch.cat([_EARS.analyse(torch.from_numpy(wave)[None, None])[:, -NUM_SEMITONE_BANDS:] for wave in waves])
     num_frames = power.shape[2] * STRIDE
     root, tones = frame_harmony(song.chords, num_frames, FRAME_RATE)
     return {
         "names": tuple(song.stems),
-        "power": (power + _NO_POWER).log10().numpy().astype(np.float16),
+        "power": kept_power(power),
         "beats": grid.features(num_frames, FRAME_RATE)[:, _NEWEST].astype(np.float16),
         "root": root[_NEWEST],
         "tones": tones[_NEWEST],

@@ -22,7 +22,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from experiments.beat_net_songs import Heard, midi_songs, plain_songs, practice_songs
-from experiments.fitting import fit
+from experiments.fitting import fit, random_song
 from gigmate.files.atomic import write_bytes
 from gigmate.music.beat_net import CHROMA_SCALE, KERNEL, NUM_INPUTS, SHIPPED, STRIDE
 
@@ -58,8 +58,7 @@ class Windows:
 
     def _window(self, num_frames: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         rng = self._rng
-        kind = self._kinds[int(rng.choice(len(self._kinds), p=self._shares))]
-        song = kind[int(rng.integers(len(kind)))]
+        song = random_song(self._kinds, self._shares, rng)
         mix = song.features[int(rng.integers(len(song.features)))]
         stretch = _STRETCH ** rng.uniform(-1, 1)
         start = rng.uniform(0, max(1.0, mix.shape[1] - num_frames * stretch))

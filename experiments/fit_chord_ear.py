@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from experiments.chord_songs import Harmonised, midi_songs, power_of, practice_songs
-from experiments.fitting import fit
+from experiments.fitting import fit, halved, random_song
 from gigmate.accompanist import SHIPPED as MODEL
 from gigmate.checkpoint import load_lm
 from gigmate.evaluation.tables import Row, markdown
@@ -28,7 +28,7 @@ from gigmate.files.atomic import write_bytes
 from gigmate.generation.chord_ear import LEAD_FRAMES, SHIPPED, STRIDE, ChordEar
 from gigmate.model.conditions import AHEAD_FRAMES, SLOW_FRAMES
 from gigmate.model.harmony import HarmonyEar, harmony_loss
-from gigmate.model.lm import compress
+from gigmate.model.lm import levels_of
 from gigmate.pitch import NO_ROOT, NUM_PITCH_CLASSES
 
 _HELD_OUT_SEED = 5_000_000
@@ -94,8 +94,7 @@ class Examples:
         """`_BATCH` of them, and how far ahead each is heard [B], in strides."""
         found = []
         for _ in range(_BATCH):
-            kind = self._kinds[int(self._rng.choice(len(self._kinds), p=self._shares))]
-            song = kind[int(self._rng.integers(len(kind)))]
+            song = random_song(self._kinds, self._shares, self._rng)
             left_out = int(self._rng.integers(len(song.names))) if len(song.names) > 1 else None
             start = int(self._rng.integers(song.power.shape[2] - _WINDOW))
             found.append(example(song, start, left_out, self._rng))
@@ -109,7 +108,7 @@ def hear(ear: ChordEar, examples: Sequence[Example], off: Tensor) -> tuple[Tenso
     power, beats, root, tones = (
         torch.stack([getattr(e, name) for e in examples]) for name in ("power", "beats", "root", "tones")
     )
-    levels = _levels(power)
+    levels = levels_of(power)
     rows, frame = torch.arange(len(levels))[:, None], torch.arange(levels.shape[1])[None]
     last, played = frame + off[:, None], frame - off[:, None]  # by frame that is played to; by frame that is heard
     is_there, is_played = ((each >= 0) & (each < levels.shape[1]) for each in (last, played))
@@ -161,15 +160,10 @@ def _by_the_model(own: HarmonyEar, examples: Sequence[Example], off: int) -> tup
     later = (frame + _LEAD).clamp(max=power.shape[1] - 1)
     around = torch.minimum(frame + off, frame + _AHEAD).clamp(0, power.shape[1] - 1)
     given = power.new_zeros(*power.shape[:2], 2, own.mix_features)
-    given[..., -own.bands :] = torch.stack((_levels(power), _levels(slow)), dim=2)
+    given[..., -own.bands :] = torch.stack((levels_of(power), levels_of(slow)), dim=2)
     said = own(given[:, around].flatten(-2)).chunk(2, dim=-1)
     truth = root[:, later], tones[:, later]
     return tuple(part[:, is_there].flatten(0, 1) for part in (*said, *truth))  # type: ignore[return-value]
-
-
-def _levels(power: Tensor) -> Tensor:
-    """Power [..., bands] as networks get it."""
-    return compress(power, torch.ones_like(power[..., 0], dtype=torch.bool))[..., :-1]
 
 
 def read(root_logits: Tensor, tone_logits: Tensor, root: Tensor, tones: Tensor) -> dict[str, str]:
@@ -210,9 +204,8 @@ def main() -> None:
     optimizer = torch.optim.AdamW(ear.parameters(), given.rate, weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, given.rate, total_steps=given.steps)
     fit(ear, lambda: loss_of(ear, *examples.batch()), optimizer, schedule, given.steps, given.cache / "chord_ear.ckpt")
-    weights = {name: value.half().contiguous() for name, value in ear.eval().state_dict().items()}
     made_of = {"practice songs": str(len(practice)), "MIDI files": str(len(midi)), "steps": str(given.steps)}
-    write_bytes(given.out, save(weights, {"made of": json.dumps(made_of)}))
+    write_bytes(given.out, save(halved(ear.eval()), {"made of": json.dumps(made_of)}))
     held_out = {
         "practice": practice_songs(given.cache, _HELD_OUT_SEED, given.held_out, held_out=True),
         "MIDI": midi_songs(given.cache, given.midi, given.soundfont, given.held_out, held_out=True),

@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from experiments.fitting import fit
+from experiments.fitting import fit, halved, random_song
 from experiments.manner_songs import WINDOW_S, Excerpt, Played, midi_songs, power_of, practice_songs
 from gigmate.evaluation.adherence.soundness import is_sane
 from gigmate.evaluation.tables import Row, markdown
@@ -127,8 +127,7 @@ class Examples:
         """`_BATCH` of them."""
         found: list[Example] = []
         while len(found) < _BATCH:
-            kind = self._kinds[int(self._rng.choice(len(self._kinds), p=self._shares))]
-            known = by_stem(kind[int(self._rng.integers(len(kind)))])
+            known = by_stem(random_song(self._kinds, self._shares, self._rng))
             song, excerpts = known[int(self._rng.integers(len(known)))]
             drawn = example(song, excerpts[int(self._rng.integers(len(excerpts)))], self._rng)
             found += [] if drawn is None else [drawn]
@@ -261,9 +260,8 @@ def main() -> None:
         Examples([practice, midi], [1 - _MIDI_SHARE, _MIDI_SHARE], 0), net, given.steps, given.cache / "manner_ear.ckpt"
     )
     ear = net.ear.eval()
-    weights = {name: value.half().contiguous() for name, value in ear.state_dict().items()}
     made_of = {"practice songs": str(len(practice)), "MIDI files": str(len(midi)), "steps": str(given.steps)}
-    write_bytes(given.out, save(weights, {"made of": json.dumps(made_of)}))
+    write_bytes(given.out, save(halved(ear), {"made of": json.dumps(made_of)}))
     held_out = {
         "practice": practice_songs(given.cache, _HELD_OUT_SEED, given.held_out, held_out=True),
         "MIDI": midi_songs(given.cache, given.midi, given.soundfont, given.held_out, held_out=True),

@@ -1,15 +1,30 @@
-"""The loop that trains the small networks: `experiments.fit_beat_net` and `experiments.fit_manner_ear`."""
+"""What trains the small networks: `experiments.fit_beat_net`, `fit_manner_ear` and `fit_chord_ear`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
+Song = TypeVar("Song")
+
 _SAVE_EVERY = 500
 _RECENT = 50  # steps that the loss which is shown is the mean of, about
+
+
+def random_song(kinds: Sequence[Sequence[Song]], shares: Sequence[float], rng: np.random.Generator) -> Song:
+    """A song of a kind that is drawn by its share."""
+    kind = kinds[int(rng.choice(len(kinds), p=shares))]
+    return kind[int(rng.integers(len(kind)))]
+
+
+def halved(net: nn.Module) -> dict[str, Tensor]:
+    """The weights as they ship: float16."""
+    return {name: value.half().contiguous() for name, value in net.state_dict().items()}
 
 
 def fit(

@@ -10,15 +10,14 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from experiments.heard_songs import HOP, RATE, is_of_split, kept_power, linear_power, midi_of_split, waves_of
 from gigmate.audio import loudness_db
 from gigmate.codec.features import MixFeatures
 from gigmate.data.song import SongAudio, SongEntry
-from gigmate.data.sources import MidiSource, PracticeSource, shuffled
-from gigmate.data.splits import is_held_out
+from gigmate.data.sources import MidiSource, PracticeSource
 from gigmate.errors import InputError
 from gigmate.evaluation.adherence.part import Part
 from gigmate.evaluation.adherence.soundness import silence_share
-from gigmate.evaluation.held_out import VALID_FRACTION
 from gigmate.generation.beat_bias import codes_that_begin
 from gigmate.generation.manner_ear import FRAME_RATE, PLAYERS
 from gigmate.music.band import compose
@@ -26,11 +25,9 @@ from gigmate.music.grid import BeatGrid
 from gigmate.music.note_codes import Notes, note_codes
 from gigmate.pitch import NUM_NOTE_CODES
 
-RATE, HOP = 24_000, 480
 WINDOW_S = 20
 _STEP_S = 5
 _MOST_S = 120  # of a MIDI file
-_NO_POWER = 1e-7
 _SOUNDS_DB, _PLAYS = -50.0, 0.9
 _EARS = MixFeatures(RATE, HOP)
 _BEGINS = codes_that_begin(NUM_NOTE_CODES).numpy()
@@ -81,7 +78,7 @@ class Played(NamedTuple):
 
 def power_of(song: Played, stem: int, frames: slice) -> NDArray[np.float32]:
     """[bands, T] linear."""
-    return np.maximum(10 ** song.power[stem, :, frames].astype(np.float32) - np.float32(_NO_POWER), 0)
+    return linear_power(song.power[stem, :, frames])
 
 
 def practice_songs(cache: Path, first_seed: int, count: int, *, held_out: bool) -> list[Played]:
@@ -92,7 +89,7 @@ def practice_songs(cache: Path, first_seed: int, count: int, *, held_out: bool) 
             if len(found) == count:
                 return found
             song = compose(seed)
-            if is_held_out(f"practice:{song.group}", None, VALID_FRACTION, 0) == held_out:
+            if is_of_split(song, held_out=held_out):
                 source = PracticeSource(1, seed)
                 found += _kept(cache, source, source.entries()[0], song.style)
                 bar.update()
@@ -101,9 +98,7 @@ def practice_songs(cache: Path, first_seed: int, count: int, *, held_out: bool) 
 
 def midi_songs(cache: Path, folder: Path, soundfont: Path, count: int, *, held_out: bool) -> list[Played]:
     """The first `count` songs of a folder of MIDI files, of a split."""
-    source = MidiSource(str(folder), str(soundfont))
-    entries = shuffled(source.entries(), None)
-    wanted = [entry for entry in entries if is_held_out(*source.group(entry), VALID_FRACTION, 0) == held_out]
+    source, wanted = midi_of_split(folder, soundfont, held_out=held_out)
     kept = (song for entry in tqdm(wanted, desc="MIDI", mininterval=10) for song in _kept(cache, source, entry, ""))
     return list(itertools.islice(kept, count))
 
@@ -142,7 +137,7 @@ def _write(path: Path, song: Played) -> None:
 def _heard(song: SongAudio, grid: BeatGrid, length: int, style: str) -> Played:
     """The first `length` samples of a song."""
     names = tuple(song.stems)
-    waves = np.stack([np.pad(wave[:length], (0, max(0, length - len(wave)))) for wave in song.stems.values()])
+    waves = waves_of(song, length)
     power = torch.cat([_EARS.mel_bands(torch.from_numpy(wave)[None, None]) for wave in waves])
     excerpts: list[Excerpt] = []
     for stem, (name, wave) in enumerate(zip(names, waves, strict=True)):
@@ -151,7 +146,7 @@ def _heard(song: SongAudio, grid: BeatGrid, length: int, style: str) -> Played:
             _excerpt(stem, start_s, wave, begins) for start_s in range(0, length // RATE - WINDOW_S + 1, _STEP_S)
         ]
     beats = grid.features(power.shape[2], FRAME_RATE).astype(np.float16)
-    return Played(names, (power + _NO_POWER).log10().numpy().astype(np.float16), beats, tuple(excerpts), style)
+    return Played(names, kept_power(power), beats, tuple(excerpts), style)
 
 
 def _begins(notes: Notes | None, name: str, num_frames: int) -> NDArray[np.bool_] | None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gigmate.codec import features
-from gigmate.model.lm import compress
+from gigmate.model.lm import levels_of
 from gigmate.music.band import compose, render_song
 from gigmate.music.chords import Chord, frame_harmony
 from gigmate.pitch import NO_ROOT, NUM_PITCH_CLASSES
@@ -54,7 +54,7 @@ def songs(count: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         stems = render_song(song, _RATE)
         mix = np.sum([stem for name, stem in stems.items() if name != "bass"], axis=0)
         power = ears.analyse(torch.from_numpy(mix.astype(np.float32))[None, None])[0, features.NUM_MEL_BANDS :].T
-        levels = compress(power, torch.ones(len(power), dtype=torch.bool))[:, :-1]
+        levels = levels_of(power)
         notes = [Chord(n.onset_s, n.onset_s + n.duration_s, n.pitch % 12, ()) for n in song.notes["bass"]]
         truths = [frame_harmony(chords, len(power), Fraction(_RATE, _HOP))[0] for chords in (song.chords, notes)]
         root, bass = (torch.from_numpy(truth.astype(np.int64)) for truth in truths)

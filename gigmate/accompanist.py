@@ -27,8 +27,8 @@ from gigmate.device import Device, captured, use_threads
 from gigmate.errors import UsageError
 from gigmate.fader import extremes_db, ride
 from gigmate.generation.audition import Audition
-from gigmate.generation.chord_ear import ChordEar, shipped_chord_ear
-from gigmate.generation.ears import can_hear
+from gigmate.generation.chord_ear import ChordEar
+from gigmate.generation.ears import can_hear, chord_ear_for
 from gigmate.generation.manner_ear import shipped_ear
 from gigmate.generation.manner_listener import listener_of, louder_db, nothing_heard
 from gigmate.generation.note_taste import STRENGTHS, NoteTaste
@@ -51,9 +51,6 @@ Progress = Callable[[int, int], None]
 
 SHIPPED = Path(__file__).parent / "weights" / "nano.safetensors"
 """The language model that comes with the package."""
-
-
-_BLOCK_FRAMES = 2000  # heard at once: an hour of song needs no more memory than a minute
 
 
 class Accompanist:
@@ -205,8 +202,7 @@ class Accompanist:
 
     @property
     def _chord_ear(self) -> ChordEar | None:
-        """What hears the chords; None: the model's own ear has to do."""
-        return shipped_chord_ear() if can_hear(self.model.config, self.codec.spec.frame_rate) else None
+        return chord_ear_for(self.model.config, self.codec.spec.frame_rate)
 
     def wanted_db(self, conditions: FrameConditions, num_frames: int, taste: NoteTaste) -> NDArray[np.float32]:
         """[B, T], how much louder than usual the songs want each frame, as its last step hears it.
@@ -218,12 +214,10 @@ class Accompanist:
         if ear is None:
             return np.zeros((conditions.batch, num_frames), np.float32)
         steps = step_conditions(conditions, pattern, pattern.num_steps(num_frames))
-        device, wanted = conditions.instrument.device, []
-        heard, listener = nothing_heard(conditions.batch, device), listener_of(ear, pattern.max_delay, device)
-        for start in range(0, steps.num_steps, _BLOCK_FRAMES):
-            heard, manner = listener.hear(heard, steps.at(slice(start, start + _BLOCK_FRAMES)))
-            wanted.append(taste.manner * louder_db(manner, conditions.instrument))
-        of_frames = torch.cat(wanted, dim=1)[:, pattern.max_delay :]
+        device = conditions.instrument.device
+        listener = listener_of(ear, pattern.max_delay, device)
+        _, manner = listener.hear(nothing_heard(conditions.batch, device), steps)
+        of_frames = taste.manner * louder_db(manner, conditions.instrument)[:, pattern.max_delay :]
         of_songs = of_frames.median(dim=1, keepdim=True).values
         return torch.where(conditions.lookahead[:, None] < 0, of_frames, of_songs).cpu().numpy()
 

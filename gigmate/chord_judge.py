@@ -10,7 +10,7 @@ from gigmate.generation.chord_bias import worth_of
 from gigmate.generation.chord_ear import LEAD_FRAMES, ChordEar
 from gigmate.generation.chord_listener import listener_of, nothing_known
 from gigmate.model.conditions import FrameConditions, step_conditions, with_slow_power
-from gigmate.model.lm import AccompanimentLM, compress
+from gigmate.model.lm import AccompanimentLM, levels_of
 from gigmate.pitch import NUM_PITCH_CLASSES
 from gigmate.shapes import Codes, Features, Wave
 
@@ -96,8 +96,7 @@ def wanted_classes(
         worth = worth_of(chords.root, chords.tones, is_bass=is_bass).float() * chords.is_heard[..., None]
         return worth[:, (torch.arange(num_frames, device=device) - LEAD_FRAMES).clamp(min=0)]
     power = with_slow_power(conditions.mix_power).transpose(1, 2)
-    levels = compress(power, torch.ones_like(power[..., 0], dtype=torch.bool))
-    root, tones = model.conditions.harmony(levels[..., :-1]).float().chunk(2, dim=-1)
+    root, tones = model.conditions.harmony(levels_of(power)).float().chunk(2, dim=-1)
     worth = worth_of(root.softmax(dim=-1), tones.sigmoid(), is_bass=is_bass)
     heard = torch.arange(num_frames) + conditions.lookahead[:, None].clamp(max=CHORD_DELAY_FRAMES).cpu()
     heard = heard.clamp(0, worth.shape[1] - 1).to(worth.device)

@@ -11,7 +11,7 @@ from live_players import tiny_player
 from torch import Tensor
 
 from gigmate.codec.features import NUM_FEATURES, NUM_SEMITONE_BANDS, MixFeatures
-from gigmate.generation import chord_ear, chord_listener
+from gigmate.generation import chord_ear, listening
 from gigmate.generation.chord_ear import LEAD_FRAMES, STRIDE, ChordEar, shipped_chord_ear
 from gigmate.generation.chord_listener import ChordChances, ChordListener, nothing_known
 from gigmate.generation.ears import can_hear
@@ -152,7 +152,7 @@ def test_nobody_listens_for_drums(listener: ChordListener) -> None:
 def test_a_long_song_is_heard_as_well_in_pieces(listener: ChordListener, monkeypatch: pytest.MonkeyPatch) -> None:
     given = frames(2, 70, 5)
     at_once = hear(listener, given, 70)
-    monkeypatch.setattr(chord_listener, "_BLOCK_STEPS", 16)
+    monkeypatch.setattr(listening, "_BLOCK_STEPS", 16)
     for whole, in_pieces in zip(at_once, hear(listener, given, 70), strict=True):
         torch.testing.assert_close(in_pieces, whole)
 

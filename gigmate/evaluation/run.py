@@ -20,8 +20,7 @@ from gigmate.evaluation.hearing.scores import window_losses
 from gigmate.evaluation.hearing.windows import draw_windows
 from gigmate.evaluation.held_out import held_out_songs
 from gigmate.evaluation.training_report import write_training_report
-from gigmate.generation.chord_ear import shipped_chord_ear
-from gigmate.generation.ears import can_hear
+from gigmate.generation.ears import chord_ear_for
 from gigmate.generation.note_taste import NoteTaste
 
 log = logging.getLogger(__name__)
@@ -95,8 +94,8 @@ def _listening(cfg: Any, out: Path) -> Path:
     check_codec(loaded.codec, recipe.codec, ckpt)
     ahead_frames = max(0, loaded.model.config.max_lookahead_frames)
     windows = draw_windows(of_split(songs, "valid"), ahead_frames, cfg.limit, cfg.seed)
-    config, rate = loaded.model.config, recipe.codec.frame_rate
-    chord_ear = shipped_chord_ear() if can_hear(config, rate) else None
+    rate = recipe.codec.frame_rate
+    chord_ear = chord_ear_for(loaded.model.config, rate)
     taste = NoteTaste(chord_strength=cfg.chord_strength).at(rate, None, chord_ear=chord_ear)
     losses = window_losses(loaded.model, windows, device.dtype, taste, _log_progress)
     return write_listening_report(losses, ckpt.name, cfg.chord_strength, out)

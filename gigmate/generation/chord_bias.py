@@ -10,13 +10,16 @@ experts (Hinton 2002): a small model follows chords far less surely than it hear
 
 import copy
 import math
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from gigmate.generation.chord_listener import ChordChances
+from gigmate.generation.listening import exact_dtype
 from gigmate.model.conditions import StepConditions
-from gigmate.model.lm import AccompanimentLM, compress
+from gigmate.model.harmony import HarmonyEar
+from gigmate.model.lm import AccompanimentLM, levels_of
 from gigmate.music.instruments import INSTRUMENTS
 from gigmate.pitch import NUM_NOTE_CODES, NUM_PITCH_CLASSES, read_note_code
 
@@ -39,8 +42,7 @@ class ChordBias:
 
     def __init__(self, model: AccompanimentLM, strength: float) -> None:
         device = model.heads.weight.device
-        self._strength, self._dtype = strength, torch.float64 if device.type == "cpu" else torch.float32
-        self._ear = copy.deepcopy(model.conditions.harmony).to(self._dtype)
+        self._model, self._strength, self._dtype = model, strength, exact_dtype(device)
         shares = torch.zeros(NUM_PITCH_CLASSES, model.config.codebook_size)
         for code in range(NUM_NOTE_CODES):
             played = read_note_code(code)
@@ -49,6 +51,11 @@ class ChordBias:
                     shares[pitch_class, code] = 1 / len(played.pitch_classes)
         self._shares = shares.to(device, self._dtype)
         self._unweighed = ~shares.any(dim=0).to(device)
+
+    @cached_property
+    def _ear(self) -> HarmonyEar:
+        """The model's own, for who isn't told the chords."""
+        return copy.deepcopy(self._model.conditions.harmony).to(self._dtype)
 
     def weigh(self, notes: Tensor, conditions: StepConditions, chords: ChordChances | None = None) -> Tensor:
         """Logits of note codes [B, V] of a step, S = 1, by its chords [B, 12] (None: as the model reads them)."""
@@ -67,8 +74,7 @@ class ChordBias:
         mix, heard = conditions.mix[:, 0], conditions.heard[:, 0]
         is_ahead = heard[:, _AHEAD]
         levels = torch.where(is_ahead[:, None], mix[:, _AHEAD], mix[:, _NEWEST])
-        levels = compress(levels, torch.ones_like(is_ahead))[:, :-1]
-        root, tones = self._ear(levels).chunk(2, dim=-1)
+        root, tones = self._ear(levels_of(levels)).chunk(2, dim=-1)
         return ChordChances(root.softmax(dim=-1), tones.sigmoid(), heard.any(dim=-1))
 
     def _fit(self, conditions: StepConditions, chords: ChordChances) -> Tensor:

@@ -9,17 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from gigmate.generation.chord_ear import NUM_BANDS, NUM_BEAT_FEATURES, STRIDE, ChordEar
+from gigmate.generation.listening import exact_dtype, in_blocks, step_program
 from gigmate.model.conditions import StepConditions
-from gigmate.model.lm import compress
-from gigmate.music.instruments import INSTRUMENTS
+from gigmate.model.lm import levels_of
+from gigmate.music.instruments import INSTRUMENTS, WRITTEN_AS_DRUMS
 from gigmate.pitch import NUM_PITCH_CLASSES
 from gigmate.shapes import Mask
-from gigmate.tracing import CAN_TRACE, traced
 
 _NEWEST, _NOW, _AHEAD = 0, 1, 2  # taps
 _BEGUN, _SINCE = 0, 1
-_UNPITCHED = tuple(INSTRUMENTS.index(name) for name in ("drums", "all"))  # what a band plays is written as its drums
-_BLOCK_STEPS = 2000  # heard at once: an hour of song needs no more memory than a minute
+_UNPITCHED = tuple(INSTRUMENTS.index(name) for name in WRITTEN_AS_DRUMS)
 _KNOWN = NUM_PITCH_CLASSES * ChordEar.width
 
 
@@ -49,15 +48,14 @@ class ChordListener:
     """
 
     def __init__(self, ear: ChordEar, max_delay: int, device: torch.device) -> None:
-        self._ear = copy.deepcopy(ear).to(device, _dtype_on(device)).eval()
+        self._ear = copy.deepcopy(ear).to(device, exact_dtype(device)).eval()
         self._max_delay, self._device = max_delay, device
 
     @cached_property
     def _said(self) -> Callable[..., Tensor]:
         """The program for what is said of one frame."""
         said = _Said(self._ear)
-        can_trace = CAN_TRACE and self._device.type == "cpu"
-        return traced(said, said.example(self._device)) if can_trace else said
+        return step_program(said, said.example(self._device), self._device)
 
     @torch.no_grad()
     def hear(self, known: Tensor, conditions: StepConditions) -> tuple[Tensor, ChordChances]:
@@ -72,11 +70,7 @@ class ChordListener:
         Returns:
             What is known, and the chances [B, S, 12].
         """
-        blocks = []
-        for start in range(0, conditions.num_steps, _BLOCK_STEPS):
-            known, chances = self._hear(known, conditions.at(slice(start, start + _BLOCK_STEPS)))
-            blocks.append(chances)
-        return known, ChordChances(*(torch.cat(parts, dim=1) for parts in zip(*blocks, strict=True)))
+        return in_blocks(self._hear, known, conditions)
 
     def _hear(self, known: Tensor, conditions: StepConditions) -> tuple[Tensor, ChordChances]:
         is_pitched = torch.stack([conditions.instrument != player for player in _UNPITCHED]).all(dim=0)
@@ -101,7 +95,7 @@ class ChordListener:
         """What is known of one song after each of S steps [S, 12, C], by the newest power [S, bands] of those taken."""
         if not bool(is_taken.any()):
             return before.expand(len(is_taken), -1, -1)
-        views = self._ear.views(_levels(power[is_taken], before.dtype), beats[is_taken], far[is_taken])
+        views = self._ear.views(levels_of(power[is_taken]).to(before.dtype), beats[is_taken], far[is_taken])
         after, _ = self._ear.follow(views[None], before[None])
         return torch.cat((before[None], after[0]))[is_taken.cumsum(dim=0)]
 
@@ -115,7 +109,7 @@ class _Said(nn.Module):
 
     def example(self, device: torch.device) -> tuple[Tensor, ...]:
         """What `forward` takes, S = 1."""
-        states = torch.zeros(1, 1, NUM_PITCH_CLASSES, ChordEar.width, dtype=_dtype_on(device), device=device)
+        states = torch.zeros(1, 1, NUM_PITCH_CLASSES, ChordEar.width, dtype=exact_dtype(device), device=device)
         power = torch.full((1, 1, NUM_BANDS), 0.01, device=device)
         return states, power, states[..., 0, :NUM_BEAT_FEATURES], states[..., 0, 0]
 
@@ -128,12 +122,8 @@ class _Said(nn.Module):
             beats: [B, S, G].
             far: [B, S], see `ChordEar.views`.
         """
-        root, tones = self.ear(states, self.ear.views(_levels(around, states.dtype), beats, far))
+        root, tones = self.ear(states, self.ear.views(levels_of(around).to(states.dtype), beats, far))
         return torch.stack((root.softmax(dim=-1), tones.sigmoid()), dim=2)
-
-
-def _levels(power: Tensor, dtype: torch.dtype) -> Tensor:
-    return compress(power, torch.ones_like(power[..., 0], dtype=torch.bool))[..., :-1].to(dtype)
 
 
 def _clocks(is_heard: Mask, clock: Tensor) -> tuple[Mask, Tensor]:
@@ -156,8 +146,4 @@ def listener_of(ear: ChordEar, max_delay: int, device: torch.device) -> ChordLis
 
 def nothing_known(batch: int, device: torch.device) -> Tensor:
     """[B, C]: what is known of songs that haven't begun."""
-    return torch.zeros(batch, _KNOWN + 2, dtype=_dtype_on(device), device=device)
-
-
-def _dtype_on(device: torch.device) -> torch.dtype:
-    return torch.float64 if device.type == "cpu" else torch.float32
+    return torch.zeros(batch, _KNOWN + 2, dtype=exact_dtype(device), device=device)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gigmate.generation.chord_ear import ChordEar, shipped_chord_ear
 from gigmate.generation.chord_listener import ChordChances, ChordListener, nothing_known
 from gigmate.generation.habits import keep
 from gigmate.generation.manner_ear import FRAME_RATE, NUM_FEATURES, Manner
@@ -22,6 +23,11 @@ def can_hear(config: ModelConfig, frame_rate: Fraction) -> bool:
     is_frame_by_frame = pattern.is_streamable and pattern.period == 1
     has_features = config.mix_features == NUM_FEATURES and frame_rate == FRAME_RATE
     return config.writes_notes and is_frame_by_frame and has_features
+
+
+def chord_ear_for(config: ModelConfig, frame_rate: Fraction) -> ChordEar | None:
+    """What hears the chords for a model; None: its own ear has to do."""
+    return shipped_chord_ear() if can_hear(config, frame_rate) else None
 
 
 class Hearing(NamedTuple):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gigmate.model.conditions import with_slow_power
-from gigmate.model.lm import compress
+from gigmate.model.lm import levels_of
 from gigmate.shapes import Features
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "manner.safetensors"
@@ -140,7 +140,7 @@ def listen(ear: MannerEar, power: Features, beats: Features) -> Tensor:
     if power.shape[2] > MEMORY_FRAMES:
         raise ValueError(f"{power.shape[2]} frames, but the ear forgets after {MEMORY_FRAMES}")
     mel = with_slow_power(power[:, :NUM_MEL_BANDS]).transpose(1, 2)
-    levels = compress(mel, torch.ones(mel.shape[:2], dtype=torch.bool, device=mel.device))[..., :-1]
+    levels = levels_of(mel)
     has_grid = beats.any(dim=1)[..., None]
     moments = ear.moments(levels, torch.cat((beats.transpose(1, 2)[..., FIRST_CYCLE : TEMPO + 1], has_grid), dim=-1))
     counts = (mel[..., NUM_MEL_BANDS:].mean(dim=-1) > QUIET)[..., None]

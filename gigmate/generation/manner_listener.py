@@ -12,6 +12,7 @@ from functools import cache, cached_property
 import torch
 from torch import Tensor, nn
 
+from gigmate.generation.listening import exact_dtype, in_blocks, step_program
 from gigmate.generation.manner_ear import (
     FIRST_CYCLE,
     FRAME_RATE,
@@ -26,9 +27,8 @@ from gigmate.generation.manner_ear import (
     decide,
 )
 from gigmate.model.conditions import StepConditions
-from gigmate.model.lm import compress
+from gigmate.model.lm import levels_of
 from gigmate.music.instruments import INSTRUMENTS
-from gigmate.tracing import CAN_TRACE, traced
 
 USUAL_LEVEL_DB = {"drums": -19.3, "bass": -22.2, "keys": -27.1, "guitar": -26.9, "lead": -26.7}
 """How loud stems are on the mean to a song that is heard at -18 dB: medians of practice songs."""
@@ -51,13 +51,12 @@ class MannerListener:
     """
 
     def __init__(self, ear: MannerEar, max_delay: int, device: torch.device) -> None:
-        self._frames, self._device = _Frames(ear, max_delay).to(device, _dtype_on(device)).eval(), device
+        self._frames, self._device = _Frames(ear, max_delay).to(device, exact_dtype(device)).eval(), device
 
     @cached_property
     def _frame(self) -> Callable[..., Tensor]:
         """The program for one frame."""
-        can_trace = CAN_TRACE and self._device.type == "cpu"
-        return traced(self._frames, self._frames.example(self._device)) if can_trace else self._frames
+        return step_program(self._frames, self._frames.example(self._device), self._device)
 
     @torch.no_grad()
     def hear(self, heard: Tensor, conditions: StepConditions) -> tuple[Tensor, Manner]:
@@ -73,6 +72,9 @@ class MannerListener:
             What is known, and the manners [B, S]; nan for players that the ear doesn't know, and before anything is
             heard.
         """
+        return in_blocks(self._hear, heard, conditions)
+
+    def _hear(self, heard: Tensor, conditions: StepConditions) -> tuple[Tensor, Manner]:
         frames = self._frame if conditions.num_steps == 1 else self._frames
         now = frames(
             heard,
@@ -114,7 +116,7 @@ class _Frames(nn.Module):
         """[B, S, C + 1 + 3]: what is known after each frame; strikes a second, silence and level that are wanted."""
         mel = mix.unflatten(-1, (2, NUM_FEATURES))[..., :NUM_MEL_BANDS]
         beats = beats.to(heard.dtype)
-        levels = compress(mel.flatten(-2), torch.ones_like(is_heard))[..., :-1].to(heard.dtype)
+        levels = levels_of(mel.flatten(-2)).to(heard.dtype)
         moments = self.ear.moments(levels, self._where_heard(beats, lookahead))
         counts = (is_heard & (mel[..., 1, :].mean(dim=-1) > QUIET))[..., None]
         known = []
@@ -161,8 +163,4 @@ def _usual_level_db(device: torch.device) -> Tensor:
 
 def nothing_heard(batch: int, device: torch.device) -> Tensor:
     """[B, C + 1]: what is known of songs that haven't begun."""
-    return torch.zeros(batch, MannerEar.width + 1, dtype=_dtype_on(device), device=device)
-
-
-def _dtype_on(device: torch.device) -> torch.dtype:
-    return torch.float64 if device.type == "cpu" else torch.float32
+    return torch.zeros(batch, MannerEar.width + 1, dtype=exact_dtype(device), device=device)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gigmate.model.config import ModelConfig
-from gigmate.music.instruments import INSTRUMENTS
+from gigmate.music.instruments import INSTRUMENTS, WRITTEN_AS_DRUMS
 from gigmate.pitch import NUM_NOTE_CODES, REST, Played, read_note_code
 from gigmate.shapes import Mask
 
@@ -47,6 +47,6 @@ class NoteRules:
 def _is_of(played: Played, instrument: str) -> bool:
     if played == Played():
         return True
-    if instrument in ("drums", "all"):  # what the whole band plays is written as what its drums play
+    if instrument in WRITTEN_AS_DRUMS:
         return bool(played.drums)
     return not played.drums and (played.pitch is not None) == (instrument in ("bass", "lead"))

@@ -83,6 +83,11 @@ def compress(power: Tensor, heard: Mask) -> Tensor:
     return torch.cat((level.masked_fill(~heard[..., None], 0.0), heard[..., None].float()), dim=-1)
 
 
+def levels_of(power: Tensor) -> Tensor:
+    """Power features [..., D] that are all heard, on the scale of `compress` without its flag: [..., D] float32."""
+    return compress(power, torch.ones_like(power[..., 0], dtype=torch.bool))[..., :-1]
+
+
 class AccompanimentLM(nn.Module):
     """An autoregressive transformer over pattern steps; every codebook has its own head on one trunk.
 

@@ -3,6 +3,9 @@
 INSTRUMENTS = ("drums", "bass", "keys", "guitar", "lead", "other", "all")
 """Names in the order of the model's instrument ids, which checkpoints depend on; `all` is the whole band."""
 
+WRITTEN_AS_DRUMS = ("drums", "all")
+"""Whose notes are strokes of drums: what the whole band plays is written as what its drums play."""
+
 _FAMILIES = ((range(24), "keys"), (range(24, 32), "guitar"), (range(32, 40), "bass"), (range(56, 88), "lead"))
 
 

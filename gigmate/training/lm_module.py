@@ -16,7 +16,7 @@ from gigmate.errors import UsageError
 from gigmate.model.conditions import FrameConditions, drop_conditions, step_conditions, with_slow_power
 from gigmate.model.config import ModelConfig
 from gigmate.model.harmony import harmony_loss
-from gigmate.model.lm import AccompanimentLM, compress, shift_steps
+from gigmate.model.lm import AccompanimentLM, levels_of, shift_steps
 from gigmate.model.losses import token_losses
 from gigmate.model.streams import streams_of
 from gigmate.pitch import NO_ROOT, NUM_PITCH_CLASSES
@@ -163,8 +163,7 @@ class LMModule(L.LightningModule):
         up = torch.zeros(len(power), dtype=torch.int64, device=self.device)
         if transposes:
             up = torch.randint(-6, 6, (len(power),)).to(self.device)
-        levels = compress(power, torch.ones_like(root, dtype=torch.bool))[..., :-1]
-        logits = self.net.conditions.harmony(levels, up)
+        logits = self.net.conditions.harmony(levels_of(power), up)
         places = (torch.arange(NUM_PITCH_CLASSES, device=self.device) - up[:, None]) % NUM_PITCH_CLASSES
         tones = tones.gather(2, places[:, None].expand_as(tones))
         root = torch.where(root == NO_ROOT, root, (root + up[:, None]) % NUM_PITCH_CLASSES)
